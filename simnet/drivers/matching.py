@@ -1,0 +1,153 @@
+"""Which rank's transfer belongs to which other's: matched in order, per communicator."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import simpy
+
+from simnet.network.network import Exchange, Line, Traffic
+from simnet.ops import Collective, Group, Recv, Send, Shift, Transfer
+from traces.errors import ScheduleError
+from traces.operation import Operation
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A transfer that a rank has asked for."""
+
+    op: Transfer
+    row: Operation
+    lanes: list[Lane] = field(default_factory=list)
+    pending: int = 0  # lanes that are not through with it
+    value: Any = None
+    complete: simpy.Event | None = None  # made when a rank waits for it
+
+    @property
+    def rank(self) -> int:
+        """Who asked."""
+        return self.row.rank
+
+    @property
+    def seq(self) -> int:
+        """Its row in the rank's trace."""
+        return self.row.seq
+
+    def part_done(self, now_s: float) -> None:
+        """One lane is through with it; the last one completes it."""
+        self.pending -= 1
+        if self.pending == 0:
+            self.row.end_s = now_s
+            if self.complete is not None:
+                self.complete.succeed()
+
+    def __str__(self) -> str:
+        return f"{self.op.kind} {self.op.name!r} ({where(self.row.step, self.row.layer)})"
+
+
+def where(step: int, layer: int) -> str:
+    """The place in a run, as errors name it."""
+    return f"step {step}, layer {layer}" if layer >= 0 else f"step {step}"
+
+
+class Lane:
+    """A line's transfers: each starts when all its members have joined and the last one ended."""
+
+    def __init__(self, line: Line, env: simpy.Environment, traffic: Traffic) -> None:
+        self.line = line
+        self.env = env
+        self.traffic = traffic
+        self.waiting: dict[int, deque[Ticket]] = {rank: deque() for rank in line.ranks}
+        self.carried = 0
+        self.busy = 0  # members whose part of the current exchange is not complete
+
+    def join(self, ticket: Ticket) -> None:
+        """A rank has reached its next transfer on this line."""
+        self.waiting[ticket.rank].append(ticket)
+        ticket.lanes.append(self)
+        ticket.pending += 1
+        self._start_next()
+
+    def missing(self, ticket: Ticket) -> list[int]:
+        """The ranks that have not joined where this ticket waits; none once it was carried."""
+        if ticket not in self.waiting[ticket.rank]:
+            return []
+        place = self.waiting[ticket.rank].index(ticket)
+        return [rank for rank, queue in self.waiting.items() if len(queue) <= place]
+
+    def _start_next(self) -> None:
+        if self.busy or not all(self.waiting.values()):
+            return
+        tickets = [self.waiting[rank].popleft() for rank in self.line.ranks]
+        _check(tickets)
+        _deliver(tickets)
+        first = tickets[0]
+        kind = first.op.kind if isinstance(first.op, Collective) else "send"
+        exchange = Exchange(kind, self.line.ranks, first.op.value.nbytes, self.line, self.carried)
+        self.carried += 1
+        self.busy = len(tickets)
+        for ticket, done in zip(tickets, self.traffic.carry(exchange), strict=True):
+            assert done.callbacks is not None, "a network returned an event of the past"
+            done.callbacks.append(lambda _, ticket=ticket: self._part_done(ticket))
+
+    def _part_done(self, ticket: Ticket) -> None:
+        ticket.part_done(self.env.now)
+        self.busy -= 1
+        self._start_next()
+
+
+def lines(op: Transfer, rank: int, group: Group) -> list[Line]:
+    """The lines a rank's transfer stands in; none for a shift to itself.
+
+    Raises ScheduleError where the rank or its peer is not in the group.
+    """
+    if rank not in group.ranks:
+        raise ScheduleError(
+            f"rank {rank} joins {op.kind} {op.name!r} of group {group.name!r}, whose ranks are "
+            f"{', '.join(map(str, group.ranks))}"
+        )
+    if isinstance(op, Collective):
+        return [Line(group.name, group.ranks)]
+    pairs = []
+    if isinstance(op, Shift):
+        to, source = op.peers(rank, group)
+        pairs = [] if to == rank else [(rank, to), (source, rank)]
+    elif isinstance(op, Send):
+        pairs = [(rank, op.to)]
+    elif isinstance(op, Recv):
+        pairs = [(op.source, rank)]
+    for pair in pairs:
+        for peer in pair:
+            if peer not in group.ranks or pair[0] == pair[1]:
+                raise ScheduleError(
+                    f"rank {rank}: {op.kind} {op.name!r} goes from rank {pair[0]} to {pair[1]}; "
+                    f"expected two of ranks {', '.join(map(str, group.ranks))}"
+                )
+    return [Line(group.name, pair) for pair in pairs]
+
+
+def _check(tickets: Sequence[Ticket]) -> None:
+    first = tickets[0]
+    collective = isinstance(first.op, Collective)
+    for other in tickets[1:]:
+        same = other.op.name == first.op.name and other.row.shape == first.row.shape
+        if not same or (collective and other.op.kind != first.op.kind):
+            raise ScheduleError(
+                f"transfers do not match: rank {first.rank} has {first} of {first.row.shape}, "
+                f"rank {other.rank} has {other} of {other.row.shape}; "
+                "both ends must name the same thing, of the same shape and type"
+            )
+
+
+def _deliver(tickets: Sequence[Ticket]) -> None:
+    op = tickets[0].op
+    if isinstance(op, Collective):
+        results = op.deliver([ticket.op.value for ticket in tickets])
+        for ticket, result in zip(tickets, results, strict=True):
+            ticket.value = result
+    else:
+        sender, receiver = tickets
+        receiver.value = sender.op.value

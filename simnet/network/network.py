@@ -1,0 +1,52 @@
+"""The seam between schedules and networks: a network is asked to carry one matched transfer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import simpy
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A transfer that all its members have reached.
+
+    A shift is as many exchanges of kind "send" as it has senders, so an exchange is either one
+    message (`ranks` = sender, receiver) or one collective.
+    """
+
+    kind: str  # send, all_gather, all_reduce, all_to_all
+    ranks: tuple[int, ...]
+    nbytes: int  # what one member brings
+    line: Line
+    ordinal: int  # how many exchanges this line carried before
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What keeps exchanges in order: a communicator, or one direction between two of its ranks."""
+
+    group: str
+    ranks: tuple[int, ...]
+
+
+class Traffic(Protocol):
+    """A network in use, with all that is on its way through it."""
+
+    def carry(self, exchange: Exchange) -> list[simpy.Event]:
+        """One event per member, in the order of `exchange.ranks`: its part is complete."""
+        ...
+
+
+class Network(Protocol):
+    """Anything that knows how long transfers take, alone and next to each other."""
+
+    @property
+    def name(self) -> str:
+        """For tables and figures."""
+        ...
+
+    def traffic(self, env: simpy.Environment) -> Traffic:
+        """An idle network on this clock."""
+        ...

@@ -1,0 +1,226 @@
+"""The few things a schedule may ask for; a driver carries each out and hands the result back.
+
+A schedule is a generator for one rank. It yields operations and receives values:
+
+    partial = yield Compute(block.attend, q, kv)   the callable's result
+    ticket = yield Shift("kv", kv)                 a ticket: the transfer is under way
+    kv = yield Wait(ticket)                        what the transfer brought
+
+It sees no clock, link or process group, so the same generator runs live, in turn on one device,
+and in the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+#: A schedule's generator for one rank; what it returns is that rank's output.
+Program = Generator["Op", Any, Any]
+
+
+class Payload(Protocol):
+    """What can be transferred: a tensor, or in a replay something of the same size."""
+
+    @property
+    def nbytes(self) -> int: ...
+
+    def __add__(self, other: Any, /) -> Any: ...
+
+    def chunk(self, chunks: int, /) -> Sequence[Any]: ...
+
+
+@dataclass(frozen=True)
+class Group:
+    """A communicator: some ranks, and a name that keeps two of the same ranks apart.
+
+    Transfers of one communicator proceed in the order in which they were asked for.
+    """
+
+    ranks: tuple[int, ...]
+    name: str = "world"
+
+
+class Op:
+    """Anything a schedule may yield."""
+
+    __slots__ = ()
+
+
+class At(Op):
+    """What follows belongs to this step, and to this layer (-1: to none). Takes no time."""
+
+    __slots__ = ("layer", "step")
+
+    def __init__(self, step: int, layer: int = -1) -> None:
+        self.step = step
+        self.layer = layer
+
+
+class Compute(Op):
+    """Call `fn(*args)` on the rank's compute stream; gives back its result.
+
+    Arguments are tensors, numbers or None: their shapes are what a cost model goes by.
+    """
+
+    __slots__ = ("args", "fn")
+
+    def __init__(self, fn: Callable[..., Any], *args: Any) -> None:
+        self.fn = fn
+        self.args = args
+
+
+class Keep(Op):
+    """Offer an activation to the trace, under a name; recorded when asked for. Takes no time."""
+
+    __slots__ = ("name", "value")
+
+    def __init__(self, name: str, value: Any) -> None:
+        self.name = name
+        self.value = value
+
+
+class Wait(Op):
+    """Block the compute stream until a transfer is complete; gives back what it brought.
+
+    The same ticket may be waited for again, which then takes no time.
+    """
+
+    __slots__ = ("ticket",)
+
+    def __init__(self, ticket: Ticket) -> None:
+        self.ticket = ticket
+
+
+class Lag(Op):
+    """The host is busy with something unrecorded for so long; only replays of recordings ask it."""
+
+    __slots__ = ("host_s",)
+
+    def __init__(self, host_s: float) -> None:
+        self.host_s = host_s
+
+
+class Transfer(Op):
+    """Start moving `value` between ranks of `group` (None: all ranks); gives back a ticket."""
+
+    __slots__ = ("group", "name", "value")
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, value: Payload, group: Group | None = None) -> None:
+        self.name = name
+        self.value = value
+        self.group = group
+
+
+class Send(Transfer):
+    """Send to rank `to`. The ticket completes when the value has been taken over."""
+
+    __slots__ = ("to",)
+    kind = "send"
+
+    def __init__(self, name: str, value: Payload, to: int, group: Group | None = None) -> None:
+        super().__init__(name, value, group)
+        self.to = to
+
+
+class Recv(Transfer):
+    """Receive from rank `source` something of the shape and type of `value`."""
+
+    __slots__ = ("source",)
+    kind = "recv"
+
+    def __init__(self, name: str, value: Payload, source: int, group: Group | None = None) -> None:
+        super().__init__(name, value, group)
+        self.source = source
+
+
+class Shift(Transfer):
+    """Send to the member `by` places on and receive the like from `by` places back (cyclic)."""
+
+    __slots__ = ("by",)
+    kind = "shift"
+
+    def __init__(
+        self, name: str, value: Payload, by: int = 1, group: Group | None = None
+    ) -> None:
+        super().__init__(name, value, group)
+        self.by = by
+
+    def peers(self, rank: int, group: Group) -> tuple[int, int]:
+        """(the rank sent to, the rank received from)."""
+        place, ranks = group.ranks.index(rank), group.ranks
+        return ranks[(place + self.by) % len(ranks)], ranks[(place - self.by) % len(ranks)]
+
+
+class Collective(Transfer):
+    """A transfer that every member of the group joins with a value of the same shape."""
+
+    __slots__ = ()
+
+    def deliver(self, values: Sequence[Any]) -> list[Any]:
+        """What each member gets, given what each member brought, both in group order."""
+        raise NotImplementedError
+
+
+class AllGather(Collective):
+    """Everyone gets everyone's value: a list in group order."""
+
+    __slots__ = ()
+    kind = "all_gather"
+
+    def deliver(self, values: Sequence[Any]) -> list[Any]:
+        return [list(values) for _ in values]
+
+
+class AllReduce(Collective):
+    """Everyone gets the sum of all values, added up in group order."""
+
+    __slots__ = ()
+    kind = "all_reduce"
+
+    def deliver(self, values: Sequence[Any]) -> list[Any]:
+        total = values[0]
+        for value in values[1:]:
+            total = total + value
+        return [total for _ in values]
+
+
+class AllToAll(Collective):
+    """Member i gets the i-th of the equal chunks (along dim 0) of everyone's value, as a list."""
+
+    __slots__ = ()
+    kind = "all_to_all"
+
+    def deliver(self, values: Sequence[Any]) -> list[Any]:
+        chunks = [value.chunk(len(values)) for value in values]
+        return [[theirs[place] for theirs in chunks] for place in range(len(values))]
+
+
+class Ticket(Protocol):
+    """A transfer under way: `op` is what was asked for, `seq` its row in the rank's trace."""
+
+    op: Transfer
+    seq: int
+
+
+def wire_bytes(op: Transfer, members: int) -> int:
+    """Bytes one member puts on the wire, by the bandwidth-optimal algorithm of each kind.
+
+    Ring all-gather and pairwise all-to-all send every other member's part once; ring all-reduce
+    is a reduce-scatter and an all-gather (Thakur et al. 2005, "Optimization of Collective
+    Communication Operations in MPICH", section 4).
+    """
+    nbytes = op.value.nbytes
+    others = members - 1
+    if op.kind == "recv" or others == 0:
+        return 0
+    per_kind = {
+        "send": nbytes,
+        "shift": nbytes,
+        "all_gather": others * nbytes,
+        "all_reduce": 2 * others * nbytes // members,
+        "all_to_all": others * nbytes // members,
+    }
+    return per_kind[op.kind]
