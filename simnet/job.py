@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,12 @@ class Job:
 
         return build(self.preset, self.seed, self.torch_dtype, self.device)
 
+    def one_step(self) -> Job:
+        """The same for one step only, with the same model in memory."""
+        short = replace(self, steps=1)
+        short.__dict__["model"] = self.model
+        return short
+
     @property
     def torch_dtype(self) -> torch.dtype:
         """The torch type of weights and activations."""
@@ -80,9 +86,7 @@ class Job:
         noise = torch.Generator().manual_seed(self.seed + 1)
         shape = (1, self.preset.tokens, self.preset.channels)
         on_meta = self.device == "meta"
-        full = (
-            torch.empty(shape, device="meta") if on_meta else torch.randn(shape, generator=noise)
-        )
+        full = torch.empty(shape, device="meta") if on_meta else torch.randn(shape, generator=noise)
         return full.to(self.device, self.torch_dtype)
 
     @cached_property

@@ -110,7 +110,7 @@ class Transfer(Op):
 
     def __init__(self, name: str, value: Payload, group: Group | None = None) -> None:
         self.name = name
-        self.value = value
+        self.value: Any = value
         self.group = group
 
 
@@ -142,9 +142,7 @@ class Shift(Transfer):
     __slots__ = ("by",)
     kind = "shift"
 
-    def __init__(
-        self, name: str, value: Payload, by: int = 1, group: Group | None = None
-    ) -> None:
+    def __init__(self, name: str, value: Payload, by: int = 1, group: Group | None = None) -> None:
         super().__init__(name, value, group)
         self.by = by
 
@@ -212,7 +210,7 @@ def wire_bytes(op: Transfer, members: int) -> int:
     is a reduce-scatter and an all-gather (Thakur et al. 2005, "Optimization of Collective
     Communication Operations in MPICH", section 4).
     """
-    nbytes = op.value.nbytes
+    nbytes: int = op.value.nbytes
     others = members - 1
     if op.kind == "recv" or others == 0:
         return 0

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from traces.errors import TraceError
+from traces.errors import TraceError, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
+
+    from traces.activation import Catalogue
+    from traces.part import Part
 
 SCHEMA = 1
 
@@ -77,14 +84,140 @@ class Run:
                 f"{where}: schema is {data.get('schema')!r}, but this thinwire reads {SCHEMA}; "
                 "record the trace again or use the version that wrote it"
             )
-        known = {f.name: f for f in fields(cls)}
+        known = [f.name for f in fields(cls)]
         for name in data:
             if name not in known:
                 raise TraceError(f"{where}: unknown field {name!r}; known are {', '.join(known)}")
         for name in ("model", "schedule", "ranks", "steps", "driver", "device", "network"):
             if name not in data:
                 raise TraceError(f"{where}: field {name!r} is missing")
-        for name in ("ranks", "steps"):
-            if not isinstance(data[name], int) or data[name] < 1:
-                raise TraceError(f"{where}: {name} is {data[name]!r}, expected an integer above 0")
+        for name, value in data.items():
+            if expected := _misfit(name, value):
+                raise TraceError(f"{where}: {name} is {value!r}, expected {expected}")
         return cls(**data)
+
+
+def _misfit(name: str, value: object) -> str | None:
+    """What a header's field should be, where it is not."""
+    fits, expected = isinstance(value, str), "text"
+    if name in ("ranks", "steps"):
+        fits, expected = type(value) is int and value > 0, "an integer above 0"
+    elif name in ("seed", "schema"):
+        fits, expected = type(value) is int, "an integer"
+    elif name == "versions":
+        fits, expected = isinstance(value, dict), "an object of names and versions"
+    return None if fits else expected
+
+
+class Trace:
+    """A run's header, its table of operations and, on demand, its activations.
+
+    Made from a table, or from a folder of which only what is asked for is read.
+
+    Attributes:
+        run: what was run, on what.
+        problems: what a killed recording lost, a sentence each; () for a whole trace.
+        folder: where it is on disk; None for a trace that was made in memory.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        ops: pd.DataFrame | None = None,
+        problems: Iterable[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        """Raises TraceError where the columns of `ops` are not those of COLUMNS."""
+        assert ops is not None or folder is not None, "a trace needs a table or a folder"
+        self.run = run
+        self.folder = folder
+        self.problems = tuple(problems)
+        self._ops = ops
+        self._parts: Mapping[int, Part] = {}
+        if ops is not None:
+            from traces.check import conform
+
+            self._ops = conform(ops)
+        if folder is not None:
+            from traces import reading
+
+            self._parts = reading.parts(folder, run)
+            if ops is None:
+                self.problems += reading.problems(folder, run, self._parts)
+
+    @classmethod
+    def open(cls, path: str | PathLike[str]) -> Trace:
+        """Read the header of a trace on disk and see how much there is of each rank.
+
+        Rows are read when they are asked for, and checked then. Raises TraceError where the
+        folder is missing, foreign or damaged, or no rank has completed a step.
+        """
+        from traces import reading
+
+        folder = Path(path)
+        return cls(reading.header(folder), folder=folder)
+
+    @property
+    def ops(self) -> pd.DataFrame:
+        """All rows: the columns of COLUMNS, sorted by rank and seq. Read once, then remembered.
+
+        Raises TraceError naming the file, row and column where a row makes no sense.
+        """
+        if self._ops is None:
+            import pandas as pd
+
+            self._ops = pd.concat(self.scan(), ignore_index=True)
+        return self._ops
+
+    def scan(
+        self, columns: Sequence[str] | None = None, batch_rows: int = 65536
+    ) -> Iterator[pd.DataFrame]:
+        """The same rows and order, in batches of one rank each: memory stays bounded.
+
+        Raises TraceError like `ops`, as far as the columns asked for tell, and InputError for a
+        column that there is not.
+        """
+        from traces import reading
+
+        wanted = tuple(COLUMNS if columns is None else columns)
+        for name in wanted:
+            if name not in COLUMNS:
+                raise unknown("column", name, COLUMNS)
+        if self._ops is not None:
+            return reading.slices(self.run, self._ops, wanted, batch_rows)
+        return reading.batches(self.run, self._parts, wanted, batch_rows)
+
+    def kept(self) -> tuple[str, ...]:
+        """Names of the activations that were kept, in alphabetical order.
+
+        Raises TraceError for a damaged file.
+        """
+        return tuple(sorted(self._catalogue))
+
+    def activations(self, name: str) -> xr.DataArray:
+        """A kept activation, float32, dims (rank, step, layer, d0, d1, ...).
+
+        Nothing is read until it is indexed, and then only what is asked for. NaN where a rank
+        did not keep it at a step or layer at which others did. Raises InputError for an unknown
+        name, TraceError for a damaged file or for shapes that differ.
+        """
+        from traces import activation
+
+        if name not in self._catalogue:
+            raise unknown("activation", name, self._catalogue)
+        return activation.labelled(name, self._catalogue[name])
+
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write it to a folder, whole and closed; rows are checked before anything is written.
+
+        Raises TraceError for rows that make no sense, InputError where `path` is not free.
+        """
+        from traces import store
+
+        store.save(self, Path(path), overwrite=overwrite)
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        from traces import activation
+
+        return activation.catalogue(self._parts, self.run.steps)

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 
 from traces.errors import InputError
 
 GB = 10**9
 MIB = 2**20
 
-_NUMBER = re.compile(r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?|[-+]?inf|nan)\s*(\S.*?)?\s*", re.IGNORECASE)
-_TIME = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_NUMBER = re.compile(
+    r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?|[-+]?inf|nan)\s*(\S.*?)?\s*", re.IGNORECASE
+)
+# Decimals, so that "50us" is the float that Python reads in 50e-6.
+_TIME = {"s": Decimal(1), "ms": Decimal("1e-3"), "ns": Decimal("1e-9")} | dict.fromkeys(
+    ("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"), Decimal("1e-6")
+)
 # Bits are lower-case b or "bit", bytes upper-case B: 1 GB/s is 8 Gbit/s.
-_PREFIX = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+_PREFIX = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _RATE = {
-    **{f"{p}{u}": f for p, f in _PREFIX.items() for u in ("bit/s", "bps", "b/s")},
-    **{f"{p}B/s": 8 * f for p, f in _PREFIX.items()},
+    **{f"{p}{u}": Decimal(f) for p, f in _PREFIX.items() for u in ("bit/s", "bps", "b/s")},
+    **{f"{p}B/s": Decimal(8 * f) for p, f in _PREFIX.items()},
 }
 
 
@@ -50,41 +56,52 @@ def parse_time(text: str) -> float:
     return time_s
 
 
-def _parse(text: str, units: Mapping[str, float], what: str, example: str) -> float:
+def _parse(text: str, units: Mapping[str, Decimal], what: str, example: str) -> float:
     match = _NUMBER.fullmatch(text)
     try:
-        number = float(match[1]) if match else math.nan
-    except ValueError:  # such as "1.2.3"
-        number = math.nan
-    if match is None or math.isnan(number):
-        raise InputError(f"{what} {text!r} is not a number with a unit; write for example {example}")
+        number = Decimal(match[1]) if match else Decimal("nan")
+    except ArithmeticError:  # such as "1.2.3"
+        number = Decimal("nan")
+    if match is None or number.is_nan():
+        raise InputError(
+            f"{what} {text!r} is not a number with a unit; write for example {example}"
+        )
     unit = match[2]
     if unit is None:
         raise InputError(f"{what} {text!r} has no unit; write for example {example}")
     if unit not in units:
-        raise InputError(f"{what} {text!r} has an unknown unit {unit!r}; write for example {example}")
-    return number * units[unit]
+        example = " or ".join(u for u in units if u.lower() == unit.lower()) or example
+        raise InputError(
+            f"{what} {text!r} has an unknown unit {unit!r}; write for example {example}"
+        )
+    return float(number * units[unit])
 
 
 def format_s(time_s: float) -> str:
-    """Three significant digits and the unit that suits: "3.1 ms"."""
-    return _format(time_s, "s", (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9)))
+    """Three significant digits and the unit that suits: "3.10 ms"."""
+    return _format(time_s, "s", {-12: "p", -9: "n", -6: "µ", -3: "m", 0: ""})
 
 
 def format_bytes(nbytes: float) -> str:
-    """Decimal units: "64.0 GB"."""
-    return _format(nbytes, "B", (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)))
+    """Three significant digits in decimal units: "64.0 GB"; below 1 kB whole bytes: "7 B"."""
+    if abs(nbytes) < 1000 and nbytes == int(nbytes):
+        return f"{int(nbytes)} B"
+    return _format(nbytes, "B", _LARGE)
 
 
 def format_rate(rate_bps: float) -> str:
-    """Decimal bits per second: "9.40 Gbit/s"."""
-    return _format(rate_bps, "bit/s", (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0)))
+    """Three significant digits in decimal bits per second: "9.40 Gbit/s"."""
+    return _format(rate_bps, "bit/s", _LARGE)
 
 
-def _format(value: float, unit: str, scales: tuple[tuple[str, float], ...]) -> str:
+_LARGE = {0: "", 3: "k", 6: "M", 9: "G", 12: "T", 15: "P"}
+
+
+def _format(value: float, unit: str, prefixes: Mapping[int, str]) -> str:
     if value == 0 or not math.isfinite(value):
-        return f"{value:g} {unit}"
-    prefix, scale = next((s for s in scales if abs(value) >= s[1] * 0.9995), scales[-1])
-    scaled = value / scale
-    digits = max(0, 2 - math.floor(math.log10(abs(scaled) * 1.0005))) if abs(scaled) >= 1e-3 else 3
-    return f"{scaled:.{min(digits, 2)}f} {prefix}{unit}"
+        return f"{abs(value) if value == 0 else value:g} {unit}"
+    rounded = f"{value:.2e}"  # first, so that 999.9 B is 1.00 kB and not 1000 B
+    exponent = int(rounded.partition("e")[2])
+    power = min(max(exponent // 3 * 3, min(prefixes)), max(prefixes))
+    digits = max(0, 2 - (exponent - power))
+    return f"{Decimal(rounded).scaleb(-power):.{digits}f} {prefixes[power]}{unit}"

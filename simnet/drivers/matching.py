@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import simpy
 
+from simnet.drivers.log import where
 from simnet.network.network import Exchange, Line, Traffic
 from simnet.ops import Collective, Group, Recv, Send, Shift, Transfer
 from traces.errors import ScheduleError
@@ -46,11 +48,6 @@ class Ticket:
 
     def __str__(self) -> str:
         return f"{self.op.kind} {self.op.name!r} ({where(self.row.step, self.row.layer)})"
-
-
-def where(step: int, layer: int) -> str:
-    """The place in a run, as errors name it."""
-    return f"step {step}, layer {layer}" if layer >= 0 else f"step {step}"
 
 
 class Lane:
@@ -91,9 +88,9 @@ class Lane:
         self.busy = len(tickets)
         for ticket, done in zip(tickets, self.traffic.carry(exchange), strict=True):
             assert done.callbacks is not None, "a network returned an event of the past"
-            done.callbacks.append(lambda _, ticket=ticket: self._part_done(ticket))
+            done.callbacks.append(partial(self._part_done, ticket))
 
-    def _part_done(self, ticket: Ticket) -> None:
+    def _part_done(self, ticket: Ticket, _: simpy.Event) -> None:
         ticket.part_done(self.env.now)
         self.busy -= 1
         self._start_next()

@@ -1,30 +1,36 @@
-"""All ranks on meta tensors: shapes from the code that runs, time from a cost model and a network."""
+"""All ranks on meta tensors: shapes from the code that runs, times from models."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from simnet.costs import Call, CostModel
+from simnet.costs import Call, Free
 from simnet.counting import count
-from simnet.drivers.engine import Observer, Work, play
+from simnet.drivers.engine import Work, play
+from simnet.drivers.header import header
+from simnet.drivers.observer import Observer
 from simnet.network.links import Links
-from simnet.ops import Compute
 from simnet.shapes import describe_shape
-from traces.errors import ScheduleError
 from traces.operation import table
-from traces.trace import Run, Trace
-from traces.versions import versions
+from traces.trace import Trace
 
 if TYPE_CHECKING:
+    from simnet.costs import CostModel
     from simnet.job import Job
     from simnet.network.network import Network
+    from simnet.ops import Compute
     from simnet.schedules.base import Schedule
 
 
 def simulate(
-    schedule: Schedule, job: Job, cost: CostModel, network: Network, progress: Observer | None = None
+    schedule: Schedule,
+    job: Job,
+    cost: CostModel,
+    network: Network,
+    observer: Observer | None = None,
 ) -> Trace:
     """Predict a run: every rank's operations, with the times they would take.
 
@@ -34,22 +40,33 @@ def simulate(
     schedule.check(job)
     on_meta = replace(job, device="meta")
     programs = [schedule(on_meta, rank) for rank in range(job.ranks)]
-    operations, _ = play(programs, MetaMachine(cost), network, progress or Observer())
-    run = Run(
-        model=job.model_name,
-        schedule=schedule.spec,
-        ranks=job.ranks,
-        steps=job.steps,
-        driver="simulated",
-        device=cost.name,
-        network=network.name,
-        dtype=job.dtype,
-        seed=job.seed,
-        versions=versions(),
-    )
+    operations, _ = play(programs, MetaMachine(cost, job.dtype), network, observer or Observer())
+    run = header(schedule, job, driver="simulated", device=cost.name, network=network.name)
     return Trace(run, table(operations))
 
 
 def dry_run(schedule: Schedule, job: Job) -> None:
-    """Raise what is wrong with a schedule before any process is started for it."""
-    simulate(schedule, job, _free, Links("infinite", float("inf")))
+    """Raise what is wrong with a schedule, before any process is started for it."""
+    simulate(schedule, replace(job, steps=min(job.steps, 4)), Free(), Links("infinite", math.inf))
+
+
+class MetaMachine:
+    """Evaluates each callable once for each shape of its arguments, and remembers."""
+
+    def __init__(self, cost: CostModel, dtype: str) -> None:
+        self.cost = cost
+        self.dtype = dtype
+        self.known: dict[tuple[Callable[..., Any], str], Work] = {}
+
+    def __call__(self, op: Compute) -> Work:
+        """The result's shapes, and the predicted time."""
+        key = op.fn, describe_shape(op.args)
+        work = self.known.get(key)
+        if work is None:
+            work = self.known[key] = self._work(op, key[1])
+        return work
+
+    def _work(self, op: Compute, shape: str) -> Work:
+        result, kernels = count(op.fn, op.args)
+        call = Call(op.fn.__name__, shape, kernels, self.dtype)
+        return Work(result, call.name, shape, self.cost.seconds(call))

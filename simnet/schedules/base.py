@@ -62,4 +62,5 @@ def denoise(job: Job, rank: int, attention: Attention) -> Program:
         yield At(step)
         velocity = yield Compute(model.head, h, c)
         x = yield Compute(job.advance, x, velocity)
+        yield Keep("latent", x)
     return x

@@ -1,0 +1,1 @@
+"""What the activations say: how redundant, how stale, how well they compress."""

@@ -1,0 +1,72 @@
+"""The command `thinwire`: which subcommands there are, and what a failure looks like.
+
+Subcommands are named by where they live and imported when they are called for, so that the
+command starts at once; some of them stand on packages above this one.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from cyclopts import App, CycloptsError
+
+from traces.errors import InputError, ThinwireError
+
+#: Exit codes that scripts can go by; 1 is left for what should not happen.
+OK, BAD_INPUT, FAILED, INTERRUPTED = 0, 2, 3, 130
+
+app = App(
+    name="thinwire",
+    help="""How fast parallel diffusion inference runs on a slow network, and what makes it faster.
+
+Record a run, replay it on another network, or predict one that nobody has run yet:
+
+    thinwire run --model dit-tiny --schedule ring --ranks 4 --out T
+    thinwire replay T --network ethernet-1g
+    thinwire predict --model flux-shaped --schedule distrifusion --ranks 4 --network pcie-4
+
+Exit codes: 0 done; 2 an argument or a file will not do; 3 a run failed or cannot end.
+""",
+    version=lambda: f"thinwire {metadata.version('thinwire')}",
+    help_format="markdown",
+)
+for _command, _where, _help in (
+    ("run", "simnet.commands.run:run", "Run a schedule live on this machine and record a trace."),
+    ("replay", "simnet.commands.replay:replay", "Predict a recorded run on another network."),
+    ("predict", "simnet.commands.predict:predict", "Predict a run from a cost model, no GPU."),
+    ("show", "analysis.commands:show", "Sum up a trace, or draw it as text."),
+    ("compare", "analysis.commands:compare", "Compare two traces of the same run, row by row."),
+    ("figure", "figures.commands:figure", "Draw timelines, or latency against bandwidth."),
+    ("export", "simnet.commands.export:export", "Write a trace for Perfetto or chrome://tracing."),
+    ("profile", "simnet.commands.profile:profile", "Take compute times from a trace, to predict."),
+    ("list", "simnet.commands.names:names", "List models, schedules, networks or devices."),
+    ("demo", "figures.commands:demo", "Run both schedules live, replay them on slow networks."),
+    ("doctor", "simnet.commands.doctor:doctor", "Say what this machine can do."),
+):
+    app.command(_where, name=_command, help=_help)
+app.register_install_completion_command()
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run one command; gives the exit code, having said on stderr what went wrong if anything."""
+    try:
+        app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:  # already printed
+        return BAD_INPUT
+    except ThinwireError as error:
+        print(f"thinwire: {error}", file=sys.stderr)
+        return BAD_INPUT if isinstance(error, InputError) else FAILED
+    except KeyboardInterrupt:
+        print("thinwire: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except OSError as error:
+        print(f"thinwire: {error.filename or 'system'}: {error.strerror}", file=sys.stderr)
+        return BAD_INPUT
+    return OK
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(call(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The subcommands of `thinwire` that need nothing above this package, one a file."""

@@ -1,0 +1,76 @@
+"""Options that several subcommands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from simnet.job import Job
+from simnet.network.links import Links
+from simnet.network.presets import network as preset_network
+from simnet.schedules.base import Schedule
+from simnet.schedules.named import schedule as named_schedule
+from traces.errors import InputError
+from traces.units import parse_rate, parse_time
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+Flag = Annotated[bool, Parameter(negative="")]
+TracePath = Annotated[Path, Parameter(help="A trace: the folder that `thinwire run` made.")]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Workload:
+    """What to denoise, and how the ranks share it."""
+
+    model: str = "dit-tiny"
+    """A model preset; `thinwire list models`."""
+    schedule: str = "ring"
+    """A schedule, with parameters after colons: `distrifusion:warmup_steps=4`."""
+    ranks: int = 4
+    """Number of ranks."""
+    steps: int = 8
+    """Denoising steps."""
+    dtype: str = "float32"
+    """Of weights and activations: float32, bfloat16 or float16."""
+    seed: int = 0
+    """Of the weights and the noise."""
+
+    def job(self, device: str = "meta") -> Job:
+        """The job, with its tensors on this device."""
+        return Job(self.model, self.ranks, self.steps, self.dtype, self.seed, device)
+
+    def chosen_schedule(self) -> Schedule:
+        """The schedule, with its parameters."""
+        return named_schedule(self.schedule)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class NetworkChoice:
+    """A network by name, or every rank on a link of its own."""
+
+    network: str | None = None
+    """A network preset; `thinwire list networks`."""
+    rate: str | None = None
+    """Instead: rate of each link, each way, such as 1Gbit/s or 1.5GB/s."""
+    latency: str | None = None
+    """With --rate: latency of a link, such as 50us. Default: 0s."""
+
+    def links(self) -> Links:
+        """The network; raises InputError unless exactly one is described."""
+        if self.network is not None:
+            if self.rate is not None or self.latency is not None:
+                raise InputError("give --network, or --rate and --latency, but not both")
+            return preset_network(self.network)
+        if self.rate is None:
+            raise InputError(
+                "which network? give --network NAME (`thinwire list networks`) or "
+                "--rate 1Gbit/s --latency 50us"
+            )
+        latency = self.latency or "0s"
+        name = f"{self.rate} {latency}"
+        return Links(name, parse_rate(self.rate), parse_time(latency))

@@ -1,0 +1,69 @@
+"""`thinwire predict`: a run that nobody has made yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from simnet.commands.options import Flag, Json, NetworkChoice, Workload
+from simnet.commands.output import report, step_progress
+from simnet.costs import CostModel, MeasuredCosts, Roofline
+from simnet.devices import device as preset_device
+from traces.errors import InputError
+from traces.summary import summarize
+
+_ASK = NetworkChoice()
+_DEFAULT = Workload(dtype="bfloat16")
+
+
+def predict(
+    workload: Workload = _DEFAULT,
+    choice: NetworkChoice = _ASK,
+    *,
+    device: str | None = None,
+    costs: Path | None = None,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    overwrite: Flag = False,
+    json: Json = False,
+) -> None:
+    """Predict a run from a cost model: the schedule itself, on tensors without data.
+
+        thinwire predict --model flux-shaped --schedule ring --network pcie-4 --device l20
+        thinwire predict --model dit-tiny --costs T --dtype float32 --network ethernet-1g
+
+    Parameters
+    ----------
+    device
+        Compute times by a roofline of this GPU; `thinwire list devices`.
+    costs
+        Instead: compute times as measured, from a trace or from what `thinwire profile` wrote.
+    out
+        Folder to write the predicted trace to.
+    overwrite
+        Replace a trace that is already there.
+    json
+        Print the summary as JSON.
+    """
+    from simnet.drivers.simulated import simulate
+
+    cost, network = _cost_model(device, costs), choice.links()
+    schedule, job = workload.chosen_schedule(), workload.job()
+    with step_progress(f"simulating {workload.schedule}", job.steps) as observer:
+        trace = simulate(schedule, job, cost, network, observer)
+    if out is not None:
+        trace.save(out, overwrite=overwrite)
+    report(summarize(trace), as_json=json)
+
+
+def _cost_model(device: str | None, costs: Path | None) -> CostModel:
+    if device is not None and costs is not None:
+        raise InputError("give --device or --costs, not both")
+    if costs is not None:
+        return MeasuredCosts.open(costs)
+    if device is not None:
+        return Roofline(preset_device(device))
+    raise InputError(
+        "how fast is the compute? give --device NAME (`thinwire list devices`) or --costs TRACE"
+    )

@@ -1,0 +1,110 @@
+"""Transfers as torch.distributed carries them, over gloo or NCCL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from simnet.drivers.matching import lines
+from simnet.network.network import Line
+from simnet.ops import AllGather, AllReduce, AllToAll, Group, Recv, Send, Shift, Transfer
+from traces.operation import Operation
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A live transfer. Holds on to its buffers: the backend reads and writes them meanwhile."""
+
+    op: Transfer
+    row: Operation
+    value: Any = None
+    works: list[tuple[Line, dist.Work]] = field(default_factory=list)
+    pending: int = 0
+    error: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def seq(self) -> int:
+        """Its row in the rank's trace."""
+        return self.row.seq
+
+
+class Communicators:
+    """The process groups of one rank, made when first used."""
+
+    def __init__(self) -> None:
+        self.rank = dist.get_rank()
+        self.world = Group(tuple(range(dist.get_world_size())))
+        self.process_groups: dict[Group, dist.ProcessGroup | None] = {self.world: None}
+        self.posts: dict[type[Transfer], Callable[[Any, Group], tuple[Any, list[dist.Work]]]] = {
+            Send: self._send,
+            Recv: self._recv,
+            Shift: self._shift,
+            AllGather: self._all_gather,
+            AllReduce: self._all_reduce,
+            AllToAll: self._all_to_all,
+        }
+
+    def post(self, op: Transfer, row: Operation) -> Ticket:
+        """Start a transfer."""
+        group = op.group or self.world
+        stands_in = lines(op, self.rank, group)
+        if not stands_in:  # a shift to itself
+            return Ticket(op, row, op.value)
+        op.value = op.value.contiguous()
+        value, works = self.posts[type(op)](op, group)
+        return Ticket(op, row, value, list(zip(stands_in, works, strict=True)))
+
+    def _process_group(self, group: Group) -> dist.ProcessGroup | None:
+        if group not in self.process_groups:
+            self.process_groups[group] = dist.new_group(
+                list(group.ranks), use_local_synchronization=True
+            )
+        return self.process_groups[group]
+
+    def _send(self, op: Send, group: Group) -> tuple[Any, list[dist.Work]]:
+        return None, [_some(dist.isend(op.value, op.to, self._process_group(group)))]
+
+    def _recv(self, op: Recv, group: Group) -> tuple[Any, list[dist.Work]]:
+        value = torch.empty_like(op.value)
+        return value, [_some(dist.irecv(value, op.source, self._process_group(group)))]
+
+    def _shift(self, op: Shift, group: Group) -> tuple[Any, list[dist.Work]]:
+        # The receive first: a sender waits for its receiver to be ready, and with two ranks that
+        # message would queue behind the bulk data of the other direction.
+        process_group = self._process_group(group)
+        to, source = op.peers(self.rank, group)
+        value = torch.empty_like(op.value)
+        receive = dist.P2POp(dist.irecv, value, source, process_group)
+        send = dist.P2POp(dist.isend, op.value, to, process_group)
+        works = dist.batch_isend_irecv([receive, send])
+        # gloo gives a work for each, NCCL one for both. Lines: to the next, from the last.
+        return value, [works[-1], works[0]]
+
+    def _all_gather(self, op: AllGather, group: Group) -> tuple[Any, list[dist.Work]]:
+        values = [torch.empty_like(op.value) for _ in group.ranks]
+        process_group = self._process_group(group)
+        return values, [_some(dist.all_gather(values, op.value, process_group, async_op=True))]
+
+    def _all_reduce(self, op: AllReduce, group: Group) -> tuple[Any, list[dist.Work]]:
+        value = op.value.clone()
+        process_group = self._process_group(group)
+        return value, [_some(dist.all_reduce(value, group=process_group, async_op=True))]
+
+    def _all_to_all(self, op: AllToAll, group: Group) -> tuple[Any, list[dist.Work]]:
+        value = torch.empty_like(op.value)
+        process_group = self._process_group(group)
+        work = dist.all_to_all_single(value, op.value, group=process_group, async_op=True)
+        return list(value.chunk(len(group.ranks))), [_some(work)]
+
+
+def _some(work: dist.Work | None) -> dist.Work:
+    if work is None:  # torch returns none for ranks outside the group, which lines() refused
+        raise RuntimeError("torch.distributed started nothing: this rank is not in the group")
+    return work

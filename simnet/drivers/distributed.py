@@ -1,0 +1,163 @@
+"""Each rank a process: real tensors, real bytes, torch.distributed between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+
+from simnet.drivers.clock import Clock, clock_for
+from simnet.drivers.communicator import Communicators, Ticket
+from simnet.drivers.hardware import compute_threads
+from simnet.drivers.log import Log
+from simnet.drivers.observer import Observer, Observers
+from simnet.drivers.offsets import common_time
+from simnet.drivers.recorder import Recorder
+from simnet.ops import (
+    AllGather,
+    AllReduce,
+    AllToAll,
+    At,
+    Compute,
+    Keep,
+    Op,
+    Program,
+    Recv,
+    Send,
+    Shift,
+    Transfer,
+    Wait,
+)
+from simnet.shapes import describe_shape
+from traces.errors import RunError, ScheduleError, ThinwireError
+
+if TYPE_CHECKING:
+    from simnet.job import Job
+    from simnet.schedules.base import Schedule
+
+
+def run_rank(
+    schedule: Schedule,
+    job: Job,
+    path: Path,
+    *,
+    ranks_here: int,
+    keep: Collection[str] = (),
+    observer: Observer | None = None,
+) -> None:
+    """Run this process's rank and record its part of the trace at `path`.
+
+    torch.distributed is initialised, and the trace's folder made. Raises RunError where a peer is
+    lost, naming the rank, operation, step and layer that noticed.
+    """
+    rank = dist.get_rank()
+    communicators = Communicators()
+    with torch.inference_mode(), compute_threads(ranks_here):
+        # One step that nobody records: buffers, connections and threads come into being.
+        unrecorded = Log(rank, Observer())
+        LiveRank(unrecorded, clock_for(job.device), communicators).run(
+            schedule(job.one_step(), rank)
+        )
+        recorder = Recorder(path, [rank], keep)
+        log = Log(rank, Observers(recorder, observer or Observer()))
+        clock = clock_for(job.device)
+        clock.begin(common_time())
+        LiveRank(log, clock, communicators).run(schedule(job, rank))
+        recorder.close()
+    dist.barrier()
+
+
+class LiveRank:
+    """Carries out one rank's operations as they come."""
+
+    def __init__(self, log: Log, clock: Clock, communicators: Communicators) -> None:
+        self.log = log
+        self.clock = clock
+        self.communicators = communicators
+        self.cursor_s = 0.0  # end of the last thing the host is known to have done
+        self.handlers: dict[type[Op], Callable[[Any], Any]] = {
+            At: self._at,
+            Compute: self._compute,
+            Keep: log.keep,
+            Wait: self._wait,
+            **dict.fromkeys((Send, Recv, Shift, AllGather, AllReduce, AllToAll), self._transfer),
+        }
+
+    def run(self, program: Program) -> Any:
+        """Run to the end; gives the rank's output."""
+        value = None
+        while True:
+            try:
+                op = program.send(value)
+            except StopIteration as stop:
+                self.clock.drain()
+                self._settle()
+                self.log.close_step()
+                return stop.value
+            handler = self.handlers.get(type(op))
+            if handler is None:
+                raise ScheduleError(f"{self.log}: the schedule yields {op!r}, not an operation")
+            value = self._carry_out(handler, op)
+
+    def _carry_out(self, handler: Callable[[Any], Any], op: Op) -> Any:
+        try:
+            return handler(op)
+        except ThinwireError:
+            raise
+        except Exception as error:
+            raise RunError(f"{self.log}: {_describe(op)} failed: {error}") from error
+
+    def _at(self, op: At) -> None:
+        if op.step != self.log.step:
+            self._settle()
+        self.log.at(op)
+
+    def _compute(self, op: Compute) -> Any:
+        row = self.log.row("compute", "compute", op.fn.__name__, math.nan)
+        row.shape = describe_shape(op.args)
+        self.clock.stamp(row, "start_s")
+        value = op.fn(*op.args)
+        self.clock.stamp(row, "end_s")
+        return value
+
+    def _wait(self, op: Wait) -> Any:
+        ticket = op.ticket
+        if not isinstance(ticket, Ticket):
+            raise ScheduleError(f"{self.log}: waits for {ticket!r}, which is no ticket")
+        row = self.log.row("compute", "wait", ticket.op.name, math.nan)
+        row.waits_for = ticket.seq
+        self.clock.stamp(row, "start_s")
+        self.clock.wait(ticket)
+        self.clock.stamp(row, "end_s")
+        return ticket.value
+
+    def _transfer(self, op: Transfer) -> Ticket:
+        row = self.log.transfer(op, op.group or self.communicators.world, math.nan)
+        self.clock.stamp(row, "start_s")
+        ticket = self.communicators.post(op, row)
+        self.clock.watch(ticket)
+        return ticket
+
+    def _settle(self) -> None:
+        """Give the step's rows their times, and the gaps between them."""
+        self.clock.settle()
+        for row in self.log.unreported():
+            blocks = row.stream == "compute"
+            row.host_s = max(0.0, row.start_s - self.cursor_s)
+            self.cursor_s = row.end_s if blocks else row.start_s
+            if row.kind == "compute":
+                row.cost_s = row.end_s - row.start_s
+
+
+def _describe(op: Op) -> str:
+    if isinstance(op, Compute):
+        return f"compute {op.fn.__name__!r}"
+    transfer = op.ticket.op if isinstance(op, Wait) else op
+    if isinstance(transfer, Transfer):
+        doing = "waiting for " if isinstance(op, Wait) else ""
+        return f"{doing}{transfer.kind} {transfer.name!r}"
+    return type(op).__name__

@@ -1,0 +1,78 @@
+"""All ranks in this process, in turn on one device: real tensors, measured compute, no network.
+
+Each Compute runs by itself and its time is measured; transfers hand tensors over and take the
+time that the given network says, by default none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import torch
+
+from simnet.drivers.engine import Work, play
+from simnet.drivers.hardware import compute_threads, describe_device, synchronize
+from simnet.drivers.header import header
+from simnet.drivers.observer import Observer, Observers
+from simnet.drivers.recorder import Recorder
+from simnet.network.links import Links
+from simnet.shapes import describe_shape
+from traces.store import create
+from traces.trace import Trace
+
+if TYPE_CHECKING:
+    from simnet.job import Job
+    from simnet.network.network import Network
+    from simnet.ops import Compute, Program
+    from simnet.schedules.base import Schedule
+
+IDEAL = Links("infinite", math.inf)
+
+
+def run_local(
+    schedule: Schedule,
+    job: Job,
+    path: Path,
+    *,
+    keep: Collection[str] = (),
+    network: Network = IDEAL,
+    observer: Observer | None = None,
+    overwrite: bool = False,
+) -> Trace:
+    """Run all ranks here and record them at `path`, with the activations named in `keep`.
+
+    Raises InputError for a job or path that will not do, ScheduleError where the ranks do not fit
+    together.
+    """
+    schedule.check(job)
+    run = header(
+        schedule, job, driver="local", device=describe_device(job.device), network=network.name
+    )
+    create(path, run, overwrite=overwrite)
+    recorder = Recorder(path, range(job.ranks), keep)
+    told = Observers(recorder, observer or Observer())
+    with torch.inference_mode(), compute_threads(job.ranks):
+        # One step that nobody records: buffers and threads come into being.
+        play(programs(schedule, job.one_step()), timed, network, Observer())
+        play(programs(schedule, job), timed, network, told)
+    recorder.close()
+    return Trace.open(path)
+
+
+def programs(schedule: Schedule, job: Job) -> list[Program]:
+    """Every rank's generator."""
+    return [schedule(job, rank) for rank in range(job.ranks)]
+
+
+def timed(op: Compute) -> Work:
+    """Do it on real tensors and measure how long it takes."""
+    synchronize()
+    start_s = perf_counter()
+    value = op.fn(*op.args)
+    synchronize()
+    cost_s = perf_counter() - start_s
+    return Work(value, op.fn.__name__, describe_shape(op.args), cost_s)

@@ -1,0 +1,1 @@
+"""The models: small ones with weights, and the shapes of the published ones."""

@@ -1,0 +1,1 @@
+"""Networks: links, and what it takes to move bytes over them."""

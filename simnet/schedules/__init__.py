@@ -1,0 +1,1 @@
+"""Published ways to spread a diffusion model over ranks, one a file."""

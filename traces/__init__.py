@@ -1,0 +1,1 @@
+"""What happened: traces of runs, measured or predicted, in memory and on disk."""

@@ -1,0 +1,216 @@
+"""One rank's rows on disk: lines while they are recorded, a Parquet file once closed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from traces.errors import TraceError
+from traces.trace import COLUMNS, SCHEMA
+
+LINES = "ops.jsonl"
+CLOSED = "ops.parquet"
+#: Rows of a Parquet row group, and of what is converted at a time: some 40 MB as Python objects.
+GROUP_ROWS = 32768
+
+_ARROW = {"int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64(), "str": pa.string()}
+TABLE = pa.schema([(name, _ARROW[dtype]) for name, dtype in COLUMNS.items()])
+ROW = tuple(COLUMNS)[1:]  # of a line, as its rank is in the first one
+END = ROW.index("end_s")
+MAY_LACK = ("end_s", "cost_s")
+
+
+def header(rank: int) -> dict[str, Any]:
+    """The first line of a recording."""
+    return {"schema": SCHEMA, "rank": rank, "columns": list(ROW)}
+
+
+def find(folder: Path, rank: int) -> Part | None:
+    """What a rank's folder holds; None where no recording was begun.
+
+    Raises TraceError where it is damaged.
+    """
+    recording = (folder / LINES).exists()  # asked first: closing puts CLOSED there, then unlinks it
+    if (folder / CLOSED).exists():
+        return ClosedPart(folder / CLOSED, rank)
+    return Recording(folder / LINES, rank) if recording else None
+
+
+class ClosedPart:
+    """A rank's Parquet file.
+
+    `rows`, `steps` (how many there are) and `unended` (transfers never seen to end) are read from
+    its footer.
+    """
+
+    def __init__(self, path: Path, rank: int) -> None:
+        self.path = path
+        self.rank = rank
+        with _reading(path), pq.ParquetFile(path) as file:
+            _same_columns(path, file.schema_arrow)
+            groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+            self.rows: int = file.metadata.num_rows
+            self.steps = max((self._of(group, "step").max for group in groups), default=-1) + 1
+            self.unended = sum(self._of(group, "end_s").null_count for group in groups)
+
+    def _of(self, group: pq.RowGroupMetaData, column: str) -> pq.Statistics:
+        found = group.column(TABLE.names.index(column)).statistics
+        if found is None:
+            raise TraceError(f"{self.path}: no statistics of {column}; was it written by thinwire?")
+        return found
+
+    def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """At most so many rows at a time. Raises TraceError where it meets damage."""
+        with (
+            _reading(self.path),
+            pq.ParquetFile(self.path, page_checksum_verification=True) as file,
+        ):
+            for batch in file.iter_batches(rows, columns=list(columns)):
+                yield _complete(batch, str(self.path))
+
+
+class Recording:
+    """A rank's lines, of a process that was killed or still runs.
+
+    `rows`: those of complete steps, the only ones that are read; `steps`: how many are complete;
+    `unended`: transfers among the rows that were never seen to end.
+    """
+
+    def __init__(self, path: Path, rank: int) -> None:
+        self.path = path
+        self.rank = rank
+        self.rows = self.steps = 0
+        self.ends: dict[int, float] = {}  # of transfers that completed after their row was written
+        with _reading(path), path.open("rb") as file:
+            self._header(file.readline())
+            waiting = self._control(file)
+        self.unended = sum(seq < self.rows and seq not in self.ends for seq in waiting)
+
+    def _header(self, line: bytes) -> None:
+        found = self._parse(line, 1)
+        if found != header(self.rank):
+            raise TraceError(
+                f"{self.path}: line 1 is not the header of rank {self.rank} with the columns "
+                f"{', '.join(ROW)}; the recording is foreign or damaged"
+            )
+
+    def _control(self, lines: Iterator[bytes]) -> list[int]:
+        """Take in the lines that are no rows; gives the rows that have no end."""
+        rows, waiting = 0, []
+        for number, line in enumerate(lines, 2):
+            if not line.endswith(b"\n"):
+                break  # torn when the process was killed
+            if line.startswith(b"["):
+                # Of an unfinished transfer neither end_s nor cost_s, its neighbour, is there.
+                if b"null,null" in line and self._parse(line, number)[END] is None:
+                    waiting.append(rows)
+                rows += 1
+            elif self._mark(self._parse(line, number), number):
+                self.rows = rows
+        return waiting
+
+    def _mark(self, found: object, number: int) -> bool:
+        """An end or the completion of a step; true for the latter."""
+        match found:
+            case {"end": [int(seq), int(end_s) | float(end_s)]} if seq >= 0:
+                self.ends[seq] = float(end_s)
+                return False
+            case {"step_done": int(step)} if step >= self.steps:
+                self.steps = step + 1
+                return True
+        raise self._damage(number, "a row, an end of a transfer, or the completion of a later step")
+
+    def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """At most so many rows at a time. Raises TraceError where it meets damage."""
+        with _reading(self.path), self.path.open("rb") as file:
+            lines = islice(self._rows(file), self.rows)
+            first = 0
+            while some := list(islice(lines, rows)):
+                yield self._batch(some, first, columns)
+                first += len(some)
+
+    def _rows(self, file: Iterator[bytes]) -> Iterator[list[Any]]:
+        for number, line in enumerate(file, 1):
+            if line.startswith(b"["):
+                row = self._parse(line, number)
+                if len(row) != len(ROW):
+                    raise self._damage(number, f"a row of {len(ROW)} columns")
+                yield row
+
+    def _batch(self, rows: list[list[Any]], first: int, columns: Sequence[str]) -> pa.RecordBatch:
+        for seq, row in enumerate(rows, first):
+            if row[END] is None:
+                row[END] = self.ends.get(seq)
+        values = dict(zip(ROW, zip(*rows, strict=True), strict=True))
+        values["rank"] = (self.rank,) * len(rows)
+        where = f"{self.path}: rows {first} to {first + len(rows) - 1}"
+        arrays = [_array(values[name], name, where) for name in columns]
+        schema = pa.schema([TABLE.field(name) for name in columns])
+        return _complete(pa.record_batch(arrays, schema=schema), where)
+
+    def _parse(self, line: bytes, number: int) -> Any:
+        try:
+            return json.loads(line)
+        except ValueError as error:
+            raise self._damage(number, "JSON") from error
+
+    def _damage(self, number: int, expected: str) -> TraceError:
+        return TraceError(
+            f"{self.path}: line {number} is damaged; expected {expected}. "
+            "Only the last line may be torn, by the end of the process that wrote it"
+        )
+
+
+Part = ClosedPart | Recording
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        reason = "it is empty" if path.is_file() and path.stat().st_size == 0 else error
+        raise TraceError(f"{path}: cannot be read: {reason}") from error
+
+
+def _same_columns(path: Path, found: pa.Schema) -> None:
+    if found.equals(TABLE):
+        return
+    for name in dict.fromkeys([*TABLE.names, *found.names]):
+        here, expected = (s.field(name).type if name in s.names else None for s in (found, TABLE))
+        if here != expected:
+            raise TraceError(
+                f"{path}: column {name!r} is {here or 'missing'}; expected {expected or 'none'}"
+            )
+    raise TraceError(f"{path}: the columns are not in the order {', '.join(TABLE.names)}")
+
+
+def _array(values: Sequence[Any], name: str, where: str) -> pa.Array:
+    """As Arrow would have it, then cast: a conversion at once would cut 1.5 to 1."""
+    kind = TABLE.field(name).type
+    try:
+        array = pa.array(values)
+        if pa.types.is_null(array.type) or _sort(array.type) == _sort(kind):
+            return array.cast(kind)
+    except (pa.ArrowException, OverflowError) as error:
+        raise TraceError(f"{where}: column {name}: expected {kind}: {error}") from error
+    raise TraceError(f"{where}: column {name} holds {array.type}; expected {kind}")
+
+
+def _sort(kind: pa.DataType) -> str:
+    number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return "number" if number else str(kind)
+
+
+def _complete(batch: pa.RecordBatch, where: str) -> pa.RecordBatch:
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if column.null_count and name not in MAY_LACK:
+            raise TraceError(f"{where}: column {name} lacks a value")
+    return batch

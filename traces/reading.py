@@ -1,0 +1,119 @@
+"""A trace's folder as it is found: its header, what there is of each rank, and what is lost."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from traces.check import Checker
+from traces.errors import TraceError
+from traces.part import Part, find
+from traces.trace import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HEADER = "run.json"
+#: Only in a trace that was saved with problems: their list.
+PROBLEMS = "problems.json"
+
+
+def header(folder: Path) -> Run:
+    """What was run. Raises TraceError where the folder is no trace, naming the field."""
+    if not folder.is_dir():
+        found = "is a file" if folder.exists() else "does not exist"
+        raise TraceError(f"{folder}: {found}; expected a folder with a trace")
+    path = folder / HEADER
+    if not path.is_file():
+        raise TraceError(f"{folder}: there is no {HEADER}, so this is not a thinwire trace")
+    return Run.from_json(_json(path), str(path))
+
+
+def parts(folder: Path, run: Run) -> dict[int, Part]:
+    """By rank, what was recorded. Raises TraceError for damage, and where there are no rows."""
+    found = {}
+    for rank, path in rank_folders(folder).items():
+        if rank >= run.ranks:
+            raise TraceError(f"{path}: {HEADER} says that there are {run.ranks} ranks")
+        part = find(path, rank)
+        if part is not None:
+            found[rank] = part
+    if not any(part.rows for part in found.values()):
+        raise TraceError(f"{folder}: the trace is empty: no rank has completed a step")
+    return found
+
+
+def problems(folder: Path, run: Run, parts: Mapping[int, Part]) -> tuple[str, ...]:
+    """What is lost, a sentence each."""
+    earlier: list[str] = []
+    if (folder / PROBLEMS).exists():
+        earlier = _json(folder / PROBLEMS)
+        if not isinstance(earlier, list) or not all(isinstance(line, str) for line in earlier):
+            raise TraceError(f"{folder / PROBLEMS}: expected a list of sentences")
+    now = [line for rank in range(run.ranks) for line in _lost(rank, parts.get(rank), run.steps)]
+    return tuple(dict.fromkeys([*earlier, *now]))
+
+
+def _lost(rank: int, part: Part | None, steps: int) -> Iterator[str]:
+    if part is None:
+        yield f"rank {rank}: no part was recorded"
+        return
+    if part.steps < steps:
+        yield f"rank {rank}: recording ended after {part.steps} of {steps} steps"
+    if part.unended:
+        yield unended(rank, part.unended)
+
+
+def unended(rank: int, transfers: int) -> str:
+    """The sentence for transfers that were asked for, and nobody saw complete."""
+    many = f"{transfers} transfers were" if transfers > 1 else "1 transfer was"
+    return f"rank {rank}: {many} never seen to end"
+
+
+def batches(
+    run: Run, parts: Mapping[int, Part], columns: Sequence[str], rows: int
+) -> Iterator[pd.DataFrame]:
+    """Checked rows from disk, at most so many of one rank at a time."""
+    for rank, part in parts.items():
+        check = Checker(run, rank, str(part.path))
+        for batch in part.batches(columns, rows):
+            frame = batch.to_pandas()
+            check(frame)
+            yield frame
+
+
+def slices(
+    run: Run, ops: pd.DataFrame, columns: Sequence[str], rows: int
+) -> Iterator[pd.DataFrame]:
+    """Checked rows from memory, at most so many of one rank at a time."""
+    if ops.empty:
+        raise TraceError("the trace is empty: it has no operations")
+    ranks, first = np.unique(ops["rank"], return_index=True)
+    for rank, start, stop in zip(ranks, first, [*first[1:], len(ops)], strict=True):
+        if not 0 <= rank < run.ranks:
+            raise TraceError(f"the table has rows of rank {rank}; the run has {run.ranks} ranks")
+        check = Checker(run, int(rank), f"rank {rank}")
+        for low in range(start, stop, rows):
+            frame = ops.iloc[low : min(low + rows, stop)][list(columns)]
+            check(frame)
+            yield frame
+
+
+def rank_folders(folder: Path) -> dict[int, Path]:
+    """The folders that are named like a rank's, in order of rank."""
+    named = {path: re.fullmatch(r"rank-(0|[1-9][0-9]*)", path.name) for path in folder.iterdir()}
+    return dict(sorted((int(match[1]), path) for path, match in named.items() if match))
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise TraceError(f"{path}: is not JSON; the file is damaged or foreign") from error
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
