@@ -156,15 +156,20 @@ def _names(ax: Axes, at: pd.DataFrame, colours: Mapping[str, str]) -> None:
     last = at.sort_values("x", kind="stable").groupby("schedule").last().sort_values("total_s")
     low, high = np.log(ax.get_ylim())
     heights = (np.log(last["total_s"].to_numpy()) - low) / (high - low)
-    for schedule, x, y, height in zip(
-        last.index, last["x"], last["total_s"], spread(heights, _APART), strict=True
+    # A schedule's parameters, "name:parameter=1", go under its name: long labels cost width.
+    texts = [str(schedule).replace(":", "\n").replace(",", "\n") for schedule in last.index]
+    apart = _APART * max(text.count("\n") + 1 for text in texts)
+    for schedule, text, x, y, height in zip(
+        last.index, texts, last["x"], last["total_s"], spread(heights, apart), strict=True
     ):
         ax.annotate(
-            str(schedule),
+            text,
             (x, y),
             xytext=(1.03, height),
             textcoords="axes fraction",
             va="center",
+            fontsize=style.SMALL_PT + 0.5,
+            linespacing=1.0,
             color=colours[str(schedule)],
             arrowprops={"arrowstyle": "-", "color": colours[str(schedule)], "linewidth": 0.5},
         )

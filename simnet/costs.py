@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from os import PathLike
@@ -64,7 +63,9 @@ class Roofline:
     """Each kernel is bound by arithmetic or by memory, whichever takes longer.
 
     Williams, Waterman & Patterson 2009, "Roofline: An Insightful Visual Performance Model"; with
-    the time to launch a kernel added.
+    the time to launch a kernel added. For FLUX.1-dev it comes within 5 % of the best published
+    times on L40 and L20, and is 15 % to 30 % too fast on A100 and H100, whose published eager
+    runs take 1.5 and 2 times as long: measure where it matters.
     """
 
     device: Device
@@ -98,7 +99,7 @@ class MeasuredCosts:
     def from_trace(cls, trace: Trace) -> MeasuredCosts:
         """From a trace's compute rows.
 
-        Raises InputError for a trace without any, or with a time that is negative or infinite.
+        Raises InputError for a trace without any, TraceError for one with impossible times.
         """
         calls = _compute_rows(trace).groupby(["name", "shape"], observed=True)["cost_s"]
         costs = [_cost(str(name), str(shape), cost_s) for (name, shape), cost_s in calls]
@@ -158,18 +159,12 @@ def _compute_rows(trace: Trace) -> pd.DataFrame:
     """Name, shape and cost_s of what was computed."""
     import pandas as pd
 
-    columns = ["rank", "seq", "kind", "name", "shape", "cost_s"]
+    columns = ["kind", "name", "shape", "cost_s"]
     batches = [batch[batch["kind"] == "compute"] for batch in trace.scan(columns)]
     rows = pd.concat(batches, ignore_index=True).dropna(subset="cost_s")
     if rows.empty:
         raise InputError(
             f"the trace of {trace.run.model!r} on {trace.run.device!r} has no compute times to "
             "learn costs from; record a run with the local or the distributed driver"
-        )
-    wrong = rows[(rows["cost_s"] < 0) | (rows["cost_s"] == math.inf)]
-    for row in wrong.itertuples():
-        raise InputError(
-            f"rank {row.rank}, operation {row.seq} ({row.name}): cost_s is {row.cost_s}, "
-            "expected seconds, finite and from 0 up"
         )
     return rows

@@ -47,15 +47,12 @@ def write(trace: Trace, path: str | Path) -> None:
 
 
 def _write(trace: Trace, file: io.BufferedIOBase) -> None:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
-    text.write('{"displayTimeUnit":"ns","traceEvents":[')
+    file.write(b'{"displayTimeUnit":"ns","traceEvents":[')
     separator = "\n"
     for event in events(trace):
-        text.write(separator + json.dumps(event, separators=(",", ":")))
+        file.write((separator + json.dumps(event, separators=(",", ":"))).encode())
         separator = ",\n"
-    text.write("\n]}\n")
-    text.flush()
-    text.detach()
+    file.write(b"\n]}\n")
 
 
 def events(trace: Trace) -> Iterator[Event]:

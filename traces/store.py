@@ -81,6 +81,7 @@ class PartWriter:
         self.rank = rank
         self.folder = Path(path) / f"rank-{rank}"
         self.steps = 0
+        self.ends: list[bytes] = []  # lines that go to disk with the next step
         lines = self.folder / LINES
         if lines.exists() or (self.folder / CLOSED).exists():
             raise InputError(f"{self.folder}: was recorded already; create the trace anew")
@@ -88,11 +89,10 @@ class PartWriter:
             self.folder.mkdir(exist_ok=True)
             with replacing(lines) as temporary:  # so that no recording lacks its header
                 temporary.write_bytes(_line(header(rank)))
-            self._file = lines.open("ab")
 
     def end(self, seq: int, end_s: float) -> None:
-        """A transfer whose row was written is complete."""
-        self._write([_line({"end": [seq, end_s]})])
+        """A transfer whose row was written is complete; goes to disk with the next step."""
+        self.ends.append(_line({"end": [seq, end_s]}))
 
     def step_done(
         self, step: int, operations: Sequence[Operation], kept: Mapping[str, torch.Tensor]
@@ -107,11 +107,11 @@ class PartWriter:
         self.steps = step + 1
         if kept:
             self._keep(step, kept)
-        self._write([*map(_row, operations), _line({"step_done": step})])
+        self._write(*map(_row, operations), _line({"step_done": step}))
 
     def close(self) -> None:
         """Turn the lines into a Parquet file."""
-        self._file.close()
+        self._write()
         recording = Recording(self.folder / LINES, self.rank)
         _write_parquet(self.folder / CLOSED, recording.batches(tuple(COLUMNS), GROUP_ROWS))
         recording.path.unlink()
@@ -131,10 +131,12 @@ class PartWriter:
             save_file(whole, temporary)
             temporary.replace(path)
 
-    def _write(self, lines: Iterable[bytes]) -> None:
-        with writing(self.folder / LINES):
-            self._file.writelines(lines)
-            self._file.flush()
+    def _write(self, *lines: bytes) -> None:
+        path = self.folder / LINES
+        # Closed each time: the system then has it, and a run that breaks off leaves nothing open.
+        with writing(path), path.open("ab") as file:
+            file.writelines([*self.ends, *lines])
+        self.ends.clear()
 
 
 def save(trace: Trace, folder: Path, *, overwrite: bool) -> None:

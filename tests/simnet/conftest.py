@@ -8,10 +8,10 @@ import pytest
 
 from simnet.drivers.engine import Work, play
 from simnet.drivers.observer import Observer
+from simnet.drivers.replay import Blob
 from simnet.network.links import Links
 from simnet.network.network import Network
 from simnet.ops import Compute, Program
-from simnet.drivers.replay import Blob
 from traces.operation import Operation
 
 #: A byte takes a second, and then half a second to arrive.

@@ -126,5 +126,5 @@ def test_counting_agrees_between_meta_and_real_tensors() -> None:
 
 def test_errors_come_through() -> None:
     """Shapes that do not fit are torch's to complain about, as in a live run."""
-    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+    with pytest.raises(RuntimeError, match=r"2, 3|2x3"):
         count(torch.matmul, (meta(2, 3), meta(4, 5)))

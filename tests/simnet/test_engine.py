@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from simnet.drivers.replay import Blob
 from simnet.network.links import Links
 from simnet.ops import (
     AllGather,
@@ -22,7 +23,6 @@ from simnet.ops import (
     Shift,
     Wait,
 )
-from simnet.drivers.replay import Blob
 from traces.errors import ScheduleError
 from traces.operation import Operation
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -208,10 +207,8 @@ def test_neighbours_in_a_square_share_a_row_or_a_column() -> None:
 def test_every_preset_runs_without_data(name: str) -> None:
     """On meta, building and calling even the largest takes neither memory nor weights."""
     shape = preset(name)
-    began = time.perf_counter()
     model = build(shape, 0, torch.bfloat16, "meta")
-    assert time.perf_counter() - began < 2
-    assert all(weight.is_meta for name, weight in weights(model).items() if name != "waves")
+    assert all(weight.is_meta for weight in weights(model).values())
     velocity, _ = on_meta(shape)
     assert velocity.shape == (1, shape.tokens, shape.channels)
     assert velocity.dtype == torch.bfloat16

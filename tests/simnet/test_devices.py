@@ -1,0 +1,47 @@
+"""The table of processors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from simnet.devices import DEVICES, device
+from traces.errors import InputError
+
+
+def test_every_device_is_found_under_its_name() -> None:
+    """Looking up a device gives the one of that name, and each says where its rate is from."""
+    for name in DEVICES:
+        assert device(name).name == name
+        assert device(name).source
+
+
+def test_half_precision_is_not_slower_than_single() -> None:
+    """Units and columns are in order: tensor cores beat float32, and memory is in bytes."""
+    for one in DEVICES.values():
+        assert one.flops >= one.flops_fp32
+        assert 1e9 < one.memory_bytes_per_s < 1e13
+
+
+def test_an_unknown_device_is_answered_with_the_nearest() -> None:
+    """A misspelt name gets a suggestion and the list."""
+    with pytest.raises(InputError, match=r"unknown device 'h100-smx': did you mean 'h100-sxm'"):
+        device("h100-smx")
+
+
+@pytest.mark.parametrize("field", ["flops", "flops_fp32", "memory_bytes_per_s"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_rates_that_are_no_rates_are_refused(field: str, value: float) -> None:
+    """Zero, negative, infinite and undefined rates would give times that are no times."""
+    changes: dict[str, Any] = {field: value}
+    with pytest.raises(InputError, match=f"device 'h200': {field} is {value}, expected more than"):
+        replace(device("h200"), **changes)
+
+
+@pytest.mark.parametrize("value", [-1e-6, float("nan"), float("inf")])
+def test_launch_times_that_are_no_times_are_refused(value: float) -> None:
+    """Only zero and more seconds will do."""
+    with pytest.raises(InputError, match=f"launch_s is {value}, expected a time from 0 s up"):
+        replace(device("h200"), launch_s=value)
