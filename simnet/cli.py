@@ -17,41 +17,50 @@ from traces.errors import InputError, ThinwireError
 #: Exit codes that scripts can go by; 1 is left for what should not happen.
 OK, BAD_INPUT, FAILED, INTERRUPTED = 0, 2, 3, 130
 
-app = App(
-    name="thinwire",
-    help="""How fast parallel diffusion inference runs on a slow network, and what makes it faster.
+_HELP = """How fast parallel diffusion inference runs on a slow network, and what makes it faster.
 
 Record a run, replay it on another network, or predict one that nobody has run yet:
 
     thinwire run --model dit-tiny --schedule ring --ranks 4 --out T
     thinwire replay T --network ethernet-1g
-    thinwire predict --model flux-shaped --schedule distrifusion --ranks 4 --network pcie-4
+    thinwire predict --model flux-shaped --device l20 --network pcie-4
 
 Exit codes: 0 done; 2 an argument or a file will not do; 3 a run failed or cannot end.
-""",
-    version=lambda: f"thinwire {metadata.version('thinwire')}",
-    help_format="markdown",
-)
-for _command, _where, _help in (
-    ("run", "simnet.commands.run:run", "Run a schedule live on this machine and record a trace."),
-    ("replay", "simnet.commands.replay:replay", "Predict a recorded run on another network."),
-    ("predict", "simnet.commands.predict:predict", "Predict a run from a cost model, no GPU."),
-    ("show", "analysis.commands:show", "Sum up a trace, or draw it as text."),
-    ("compare", "analysis.commands:compare", "Compare two traces of the same run, row by row."),
-    ("figure", "figures.commands:figure", "Draw timelines, or latency against bandwidth."),
-    ("export", "simnet.commands.export:export", "Write a trace for Perfetto or chrome://tracing."),
-    ("profile", "simnet.commands.profile:profile", "Take compute times from a trace, to predict."),
-    ("list", "simnet.commands.names:names", "List models, schedules, networks or devices."),
-    ("demo", "figures.commands:demo", "Run both schedules live, replay them on slow networks."),
-    ("doctor", "simnet.commands.doctor:doctor", "Say what this machine can do."),
-):
-    app.command(_where, name=_command, help=_help)
-app.register_install_completion_command()
+"""
+
+COMMANDS = {
+    "run": ("simnet.commands.run:run", "Run a schedule live on this machine and record a trace."),
+    "replay": ("simnet.commands.replay:replay", "Predict a recorded run on another network."),
+    "predict": ("simnet.commands.predict:predict", "Predict a run from a cost model, no GPU."),
+    "show": ("analysis.commands:show", "Sum up a trace, or draw it as text."),
+    "compare": ("analysis.commands:compare", "Compare two traces of one program, row by row."),
+    "figure": ("figures.commands:figure", "Draw timelines, or latency against bandwidth."),
+    "export": ("simnet.commands.export:export", "Write a trace for Perfetto or chrome://tracing."),
+    "profile": ("simnet.commands.profile:profile", "Take compute times from a trace, to predict."),
+    "list": ("simnet.commands.names:names", "List models, schedules, networks or devices."),
+    "demo": ("figures.commands:demo", "Run two schedules live, replay them on slow networks."),
+    "doctor": ("simnet.commands.doctor:doctor", "Say what this machine can do."),
+}
+
+
+def build(*, listing: bool) -> App:
+    """The command. For a list of its subcommands none is imported; their own help needs them."""
+    app = App(name="thinwire", help=_HELP, version=_version)
+    for name, (where, summary) in COMMANDS.items():
+        app.command(where, name=name, help=summary if listing else None)
+    app.register_install_completion_command()
+    return app
+
+
+def _version() -> str:
+    return f"thinwire {metadata.version('thinwire')}"
 
 
 def call(arguments: Sequence[str]) -> int:
     """Run one command; gives the exit code, having said on stderr what went wrong if anything."""
+    listing = not arguments or arguments[0] not in COMMANDS
     try:
+        app = build(listing=listing)
         app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:  # already printed
         return BAD_INPUT

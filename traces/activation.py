@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from xarray.core import indexing
 
 from traces.errors import TraceError
 from traces.part import Part
+from traces.reading import kept_files
 
 #: safetensors' name -> how numpy reads it; bfloat16, which numpy lacks, as its 16 bits.
 DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
@@ -47,27 +48,13 @@ Tensors = dict[tuple[int, int, int], Stored]
 Catalogue = dict[str, Tensors]
 
 
-def file_name(step: int) -> str:
-    """Of a step's file in the rank's folder."""
-    return f"step-{step:05}.safetensors"
-
-
-def files(parts: Mapping[int, Part], steps: int) -> Iterator[tuple[int, int, Path]]:
-    """(rank, step, path) of the files that there are of complete steps, up to the run's last."""
-    for rank, part in parts.items():
-        for step in range(min(part.steps, steps)):
-            path = part.path.with_name(file_name(step))
-            if path.exists():
-                yield rank, step, path
-
-
 def catalogue(parts: Mapping[int, Part], steps: int) -> Catalogue:
     """By name, every tensor that was kept; reads the files' headers only.
 
     Raises TraceError for a file that is damaged.
     """
     found: Catalogue = {}
-    for rank, step, path in files(parts, steps):
+    for rank, step, path in kept_files(parts, steps):
         for key, stored in _header(path).items():
             name, _, layer = key.rpartition("/")
             if not name or not layer.lstrip("-").isdecimal():
@@ -119,7 +106,7 @@ class _Stack(BackendArray):
         for place, cell in enumerate(cells):
             stored = self.tensors.get((int(cell[0]), int(cell[1]), int(cell[2])))
             out[place] = missing if stored is None else stored.read(key[3:])
-        return out.reshape(*(n for part in outer for n in part.shape), *missing.shape)
+        return out.reshape((*(n for part in outer for n in part.shape), *missing.shape))
 
 
 def _select(array: NDArray[Any], key: tuple[Any, ...]) -> NDArray[Any]:

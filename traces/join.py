@@ -37,7 +37,7 @@ def _same_program(joined: pd.DataFrame) -> None:
         bad |= joined[f"{name}_left"] != joined[f"{name}_right"]
     if not bad.any():
         return
-    row = joined[bad].iloc[0]
+    row = joined[bad].head(1).to_dict("records")[0]
     where = f"the traces are of different programs: rank {row['rank']}, row {row['seq']}"
     if row["_merge"] != "both":
         side = "left" if row["_merge"] == "left_only" else "right"

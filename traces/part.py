@@ -68,10 +68,9 @@ class ClosedPart:
 
     def batches(self, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
         """At most so many rows at a time. Raises TraceError where it meets damage."""
-        with (
-            _reading(self.path),
-            pq.ParquetFile(self.path, page_checksum_verification=True) as file,
-        ):
+        # Without pre_buffer, which would hold all of the (compressed) file in memory.
+        options = {"pre_buffer": False, "page_checksum_verification": True}
+        with _reading(self.path), pq.ParquetFile(self.path, **options) as file:
             for batch in file.iter_batches(rows, columns=list(columns)):
                 yield _complete(batch, str(self.path))
 

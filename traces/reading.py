@@ -75,6 +75,20 @@ def unended(rank: int, transfers: int) -> str:
     return f"rank {rank}: {many} never seen to end"
 
 
+def file_name(step: int) -> str:
+    """Of the activations that a rank kept in a step."""
+    return f"step-{step:05}.safetensors"
+
+
+def kept_files(parts: Mapping[int, Part], steps: int) -> Iterator[tuple[int, int, Path]]:
+    """(rank, step, path) of the files that there are of complete steps, up to the run's last."""
+    for rank, part in parts.items():
+        for step in range(min(part.steps, steps)):
+            path = part.path.with_name(file_name(step))
+            if path.exists():
+                yield rank, step, path
+
+
 def batches(
     run: Run, parts: Mapping[int, Part], columns: Sequence[str], rows: int
 ) -> Iterator[pd.DataFrame]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from traces import activation, reading
+from traces import reading
 from traces.errors import InputError, TraceError
 from traces.files import replacing, writing
 from traces.operation import Operation
@@ -125,7 +125,7 @@ class PartWriter:
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for name, tensor in kept.items()
         }
-        path = self.folder / activation.file_name(step)
+        path = self.folder / reading.file_name(step)
         temporary = path.with_name(path.name + ".tmp")
         with writing(path):
             save_file(whole, temporary)
@@ -160,7 +160,7 @@ def save(trace: Trace, folder: Path, *, overwrite: bool) -> None:
 
 
 def _copy_kept(source: Path, folder: Path, run: Run) -> None:
-    for rank, _, kept in activation.files(reading.parts(source, run), run.steps):
+    for rank, _, kept in reading.kept_files(reading.parts(source, run), run.steps):
         with replacing(folder / f"rank-{rank}" / kept.name) as temporary:
             shutil.copyfile(kept, temporary)
 

@@ -13,7 +13,9 @@ from simnet.doctor import checks
 def doctor(*, json: Json = False) -> None:
     """Say what this machine can do, and what is in the way.
 
-        thinwire doctor
+    ```
+    thinwire doctor
+    ```
 
     Parameters
     ----------

@@ -11,7 +11,9 @@ from traces.trace import Trace
 def export(trace: TracePath, to: Path) -> None:
     """Write a trace as Chrome JSON, which ui.perfetto.dev and chrome://tracing open.
 
-        thinwire export T trace.json.gz
+    ```
+    thinwire export T trace.json.gz
+    ```
 
     Parameters
     ----------

@@ -17,7 +17,9 @@ def names(
 ) -> None:
     """List what can be chosen by name.
 
-        thinwire list networks
+    ```
+    thinwire list networks
+    ```
 
     Parameters
     ----------
@@ -72,9 +74,10 @@ def _devices() -> Table:
     from simnet.devices import DEVICES
 
     rows = [
-        (d.name, f"{d.flops / 1e12:.0f}", f"{d.flops_fp32 / 1e12:.0f}") for d in DEVICES.values()
+        (d.name, f"{d.flops / 1e12:.3g}", f"{d.flops_fp32 / 1e12:.3g}", d.source)
+        for d in DEVICES.values()
     ]
-    return ("name", "16-bit TFLOP/s", "32-bit TFLOP/s"), rows
+    return ("name", "16-bit TFLOP/s", "32-bit TFLOP/s", "source of the first"), rows
 
 
 _TABLES = {

@@ -22,7 +22,7 @@ TracePath = Annotated[Path, Parameter(help="A trace: the folder that `thinwire r
 
 
 @Parameter(name="*")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     """What to denoise, and how the ranks share it."""
 
@@ -49,7 +49,7 @@ class Workload:
 
 
 @Parameter(name="*")
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NetworkChoice:
     """A network by name, or every rank on a link of its own."""
 

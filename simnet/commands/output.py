@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from traces.summary import RankSummary, Summary
 from traces.units import format_bytes, format_s
 
 _PIPE_WIDTH = 160
+_NARROW = 32  # columns with nothing longer are not wrapped
 
 
 def print_json(value: object) -> None:
@@ -29,19 +31,17 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     """On stdout; columns after the first are set flush right where they hold numbers."""
     table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for number, column in enumerate(columns):
-        numeric = all(_numeric(str(row[number])) for row in rows)
-        last = number == len(columns) - 1
+        cells = [str(row[number]) for row in rows]
         table.add_column(
             column,
-            justify="right" if number and numeric else "left",
-            no_wrap=not last,
+            justify="right" if number and all(map(_numeric, cells)) else "left",
+            no_wrap=all(len(cell) <= _NARROW for cell in cells),
             overflow="fold",
         )
     for row in rows:
         table.add_row(*map(str, row))
-    console = Console()
     # Into a pipe or a file, tables are as wide as they like.
-    console.print(table, width=None if console.is_terminal else _PIPE_WIDTH)
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
 
 
 def _numeric(cell: str) -> bool:

@@ -30,8 +30,10 @@ def predict(
 ) -> None:
     """Predict a run from a cost model: the schedule itself, on tensors without data.
 
-        thinwire predict --model flux-shaped --schedule ring --network pcie-4 --device l20
-        thinwire predict --model dit-tiny --costs T --dtype float32 --network ethernet-1g
+    ```
+    thinwire predict --model flux-shaped --schedule ring --network pcie-4 --device l20
+    thinwire predict --model dit-tiny --costs T --dtype float32 --network ethernet-1g
+    ```
 
     Parameters
     ----------

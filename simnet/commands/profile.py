@@ -22,8 +22,10 @@ def profile(
 ) -> None:
     """Take the compute times out of a trace: median, spread and count of each callable and shape.
 
-        thinwire profile T --out my-gpu.json
-        thinwire predict --costs my-gpu.json --dtype float32 --network ethernet-10g
+    ```
+    thinwire profile T --out my-gpu.json
+    thinwire predict --costs my-gpu.json --dtype float32 --network ethernet-10g
+    ```
 
     Parameters
     ----------

@@ -28,9 +28,11 @@ def replay(
 ) -> None:
     """Predict how long a recorded run would have taken on another network.
 
-        thinwire replay T --network ethernet-1g
-        thinwire replay T --rate 200Mbit/s --latency 1ms --json
-        thinwire replay T --network recorded
+    ```
+    thinwire replay T --network ethernet-1g
+    thinwire replay T --rate 200Mbit/s --latency 1ms --json
+    thinwire replay T --network recorded
+    ```
 
     Compute times, and the time between operations, stay as recorded; `--network recorded` keeps
     the transfers' times too, and so should give back the recorded total.
@@ -48,10 +50,9 @@ def replay(
     json
         Print the summary as JSON.
     """
-    from traces.partial import common_steps
-
-    from simnet.network.recorded import RecordedNetwork
     from simnet.drivers.replay import replay as replayed
+    from simnet.network.recorded import RecordedNetwork
+    from traces.partial import common_steps
 
     links = None if choice.network == RECORDED else choice.links()
     recording = Trace.open(trace)

@@ -28,9 +28,11 @@ def run(
 ) -> None:
     """Run a schedule live on this machine, a process for each rank, and record a trace.
 
-        thinwire run --model dit-tiny --schedule ring --ranks 4 --out T
-        thinwire run --schedule distrifusion:warmup_steps=2 --keep kv,hidden --out T
-        torchrun --nnodes 2 --nproc-per-node 4 ... -m simnet run --ranks 8 --out T
+    ```
+    thinwire run --model dit-tiny --schedule ring --ranks 4 --out T
+    thinwire run --schedule distrifusion:warmup_steps=2 --keep kv,hidden --out T
+    torchrun --nnodes 2 --nproc-per-node 4 ... -m simnet run --ranks 8 --out T
+    ```
 
     Under torchrun, every process that it starts becomes a rank; each host writes the parts of its
     own ranks, to be copied into one folder afterwards.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,12 @@ class Recorder(Observer):
     def step_done(self, rank: int, step: int, operations: Sequence[Operation]) -> None:
         """Write a rank's step."""
         unwritten = self._write_ends(rank)
-        self.parts[rank].step_done(step, operations, self.kept.pop(rank, {}))
-        self.open[rank] = unwritten + [op for op in operations if math.isnan(op.end_s)]
+        # Copies: another thread may stamp a transfer's end while this one writes its row.
+        rows = [replace(op) for op in operations]
+        self.parts[rank].step_done(step, rows, self.kept.pop(rank, {}))
+        self.open[rank] = unwritten + [
+            op for op, row in zip(operations, rows, strict=True) if math.isnan(row.end_s)
+        ]
 
     def close(self) -> None:
         """Turn the parts into tables; raises InputError for a wanted name that never came up."""

