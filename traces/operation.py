@@ -54,7 +54,7 @@ def table(operations: Iterable[Operation]) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    columns = zip(*map(_VALUES, operations), strict=True)
+    columns = list(zip(*map(_VALUES, operations), strict=True)) or [()] * len(COLUMNS)
     return pd.DataFrame(
         {
             name: np.fromiter(values, dtype) if dtype != "str" else pd.Series(values, dtype="str")

@@ -64,7 +64,7 @@ def run_distributed(
     that call this need the usual `if __name__ == "__main__":`, for every rank imports them.
     """
     schedule.check(job)
-    dry_run(schedule, job)
+    dry_run(schedule, job, keep)
     create(path, live_header(schedule, job), overwrite=overwrite)
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     task = Task(schedule, job, path, tuple(keep))

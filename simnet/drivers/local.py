@@ -19,6 +19,7 @@ from simnet.drivers.hardware import compute_threads, describe_device, synchroniz
 from simnet.drivers.header import header
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.recorder import Recorder
+from simnet.drivers.simulated import dry_run
 from simnet.network.links import Links
 from simnet.shapes import describe_shape
 from traces.store import create
@@ -52,6 +53,7 @@ def run_local(
     run = header(
         schedule, job, driver="local", device=describe_device(job.device), network=network.name
     )
+    dry_run(schedule, job, keep)
     create(path, run, overwrite=overwrite)
     recorder = Recorder(path, range(job.ranks), keep)
     told = Observers(recorder, observer or Observer())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from simnet.drivers.header import header
 from simnet.drivers.observer import Observer
 from simnet.network.links import Links
 from simnet.shapes import describe_shape
+from traces.errors import unknown
 from traces.operation import table
 from traces.trace import Trace
 
@@ -45,9 +46,26 @@ def simulate(
     return Trace(run, table(operations))
 
 
-def dry_run(schedule: Schedule, job: Job) -> None:
-    """Raise what is wrong with a schedule, before any process is started for it."""
-    simulate(schedule, replace(job, steps=min(job.steps, 4)), Free(), Links("infinite", math.inf))
+def dry_run(schedule: Schedule, job: Job, keep: Collection[str] = ()) -> None:
+    """Raise what is wrong with a schedule, or with what to keep of it, before it runs for real."""
+    offered = _Offered()
+    few = replace(job, steps=min(job.steps, 4))
+    simulate(schedule, few, Free(), Links("infinite", math.inf), offered)
+    for name in keep:
+        if name not in offered.names:
+            raise unknown("activation to keep", name, offered.names)
+
+
+class _Offered(Observer):
+    """Learns the names of the activations that a schedule offers."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def keep(self, rank: int, step: int, layer: int, name: str, value: Any) -> None:
+        """See Observer."""
+        del rank, step, layer, value
+        self.names.add(name)
 
 
 class MetaMachine:

@@ -46,7 +46,7 @@ def run_under_torchrun(
         raise InputError(f"torchrun started {world} ranks, but {job.ranks} were asked for")
     schedule.check(job)
     if rank == 0:
-        dry_run(schedule, job)
+        dry_run(schedule, job, keep)
     join(job.device, _variable("LOCAL_RANK"))
     _create_everywhere(schedule, job, path, overwrite=overwrite)
     run_rank(
