@@ -12,7 +12,7 @@ from traces.trace import Trace
 from traces.units import format_s
 
 
-def show(trace: TracePath, *, draw: Flag = False, width: int = 100, json: Json = False) -> None:
+def show(trace: TracePath, *, draw: Flag = False, width: int = 72, json: Json = False) -> None:
     """Sum up a trace: total, compute, exposed and hidden communication, bytes, by rank.
 
     ```
@@ -51,7 +51,8 @@ def compare(left: Path, right: Path, *, json: Json = False) -> None:
     """Compare two traces of the same run, such as a recording and its replay, row by row.
 
     ```
-    thinwire replay T --network recorded --out R && thinwire compare T R
+    thinwire replay T --network recorded --out R
+    thinwire compare T R
     ```
 
     Parameters

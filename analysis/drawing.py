@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from traces.errors import TraceError
 from traces.interval import merge
 from traces.summary import summarize
 from traces.units import format_s
@@ -28,16 +28,21 @@ _BUSY, _PARTLY = 0.5, 0.1
 def draw(trace: Trace, width: int = 72) -> str:
     """Two lines a rank, compute and network, no wider than `width` characters (at least 32).
 
+    Two lines above them say what it is and what the symbols mean.
+
     Compute: a layer's last digit (a step's, where there are more layers than columns), ":" for
     computing outside the layers, "." for waiting, blank for the host. A column shows one symbol,
     but every symbol gets as many columns as it has of the time. Network: "=" where transfers are
-    under way for half of the column or more, "-" for less.
+    under way for half of the column or more, "-" for less. Raises TraceError for a trace in which
+    nothing took any time.
     """
     total = summarize(trace)
     ops = trace.ops[trace.ops["end_s"].notna()]
     width = max(width, 32)
     margin = len(f"rank {trace.run.ranks - 1}") + 2
     end_s = float(ops["end_s"].max())
+    if not end_s:
+        raise TraceError("nothing in this trace took any time, so there is nothing to draw")
     column_s = _round_up(end_s / (width - margin))
     columns = math.ceil(end_s / column_s * (1 - 1e-9))
     edges_s = column_s * np.arange(columns + 1, dtype=np.float64)
@@ -51,8 +56,7 @@ def draw(trace: Trace, width: int = 72) -> str:
         f"{format_s(total.total_s)} ({total.evidence})"
     )
     key = f"1 column = {format_s(column_s)}; 0-9 {digit}, : other, . waiting, = transfer, - part"
-    head = textwrap.wrap(title, width) + textwrap.wrap(key, width)
-    return "\n".join(line.rstrip() for line in head + body)
+    return "\n".join(line.rstrip() for line in [title, key, *body])
 
 
 def _round_up(column_s: float) -> float:

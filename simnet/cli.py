@@ -45,7 +45,13 @@ COMMANDS = {
 
 def build(*, listing: bool) -> App:
     """The command. For a list of its subcommands none is imported; their own help needs them."""
-    app = App(name="thinwire", help=_HELP, version=_version)
+    app = App(
+        name="thinwire",
+        help=_HELP,
+        version=_version,
+        help_format="markdown",
+        suppress_keyboard_interrupt=False,  # `call` has a word to say
+    )
     for name, (where, summary) in COMMANDS.items():
         app.command(where, name=name, help=summary if listing else None)
     app.register_install_completion_command()

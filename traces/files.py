@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from traces.errors import RunError
+from traces.errors import InputError, RunError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name to write; takes the place of `path`, safe on the disk, when all went well.
 
-    Raises RunError where the folder or the disk does not let it be written.
+    Raises InputError or RunError as `writing` does.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -29,8 +29,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Says of which file it was that the system refused a write. Raises RunError."""
+    """Says of which file it was that the system refused a write.
+
+    Raises InputError for a place where nothing can be written, RunError for a disk that is full
+    or fails.
+    """
     try:
         yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -50,14 +50,23 @@ class Workload:
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
+class GpuWorkload(Workload):
+    """The same, in the type that GPUs are used with."""
+
+    dtype: str = "bfloat16"
+    """Of weights and activations: float32, bfloat16 or float16."""
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
 class NetworkChoice:
     """A network by name, or every rank on a link of its own."""
 
     network: str | None = None
     """A network preset; `thinwire list networks`."""
-    rate: str | None = None
+    rate: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """Instead: rate of each link, each way, such as 1Gbit/s or 1.5GB/s."""
-    latency: str | None = None
+    latency: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """With --rate: latency of a link, such as 50us. Default: 0s."""
 
     def links(self) -> Links:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from simnet.commands.options import Flag, Json, NetworkChoice, Workload
+from simnet.commands.options import Flag, GpuWorkload, Json, NetworkChoice
 from simnet.commands.output import report, step_progress
 from simnet.costs import CostModel, MeasuredCosts, Roofline
 from simnet.devices import device as preset_device
@@ -15,11 +15,11 @@ from traces.errors import InputError
 from traces.summary import summarize
 
 _ASK = NetworkChoice()
-_DEFAULT = Workload(dtype="bfloat16")
+_DEFAULT = GpuWorkload()
 
 
 def predict(
-    workload: Workload = _DEFAULT,
+    workload: GpuWorkload = _DEFAULT,
     choice: NetworkChoice = _ASK,
     *,
     device: str | None = None,

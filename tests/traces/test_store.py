@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from traces.errors import InputError, RunError, TraceError
+from traces.errors import InputError, TraceError
 from traces.operation import Operation, table
 from traces.store import PartWriter, create
 from traces.trace import COLUMNS, Run, Trace
@@ -240,9 +240,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, run: Run) -> No
     """Here a file stands where a folder is wanted."""
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(RunError, match="cannot be written: Not a directory"):
+    with pytest.raises(InputError, match="cannot be written: Not a directory"):
         create(tmp_path / "file" / "t", run)
-    with pytest.raises(RunError, match="cannot be written: No such file"):
+    with pytest.raises(InputError, match="cannot be written: No such file"):
         PartWriter(tmp_path / "nowhere", 0)
 
 

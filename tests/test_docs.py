@@ -1,0 +1,106 @@
+"""What the README and the docs show is what happens: every command, drawing and line of Python."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from simnet.cli import OK, call
+from traces.trace import COLUMNS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    """The fenced blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_works_and_draws_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One after the other, in one folder."""
+    monkeypatch.chdir(tmp_path)
+    commands = [line[2:] for block in blocks("console") for line in block.splitlines()]
+    assert len(commands) > 15
+    for command in commands:
+        assert call(shlex.split(command)[1:]) == OK, command
+    drawn = capsys.readouterr().out
+    for drawing in blocks("text"):
+        assert drawing in drawn
+
+
+def test_the_first_screen_has_the_two_commands() -> None:
+    """And they are targets of the Makefile."""
+    assert [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()] == [
+        "make demo",
+        "make test",
+    ]
+    makefile = (ROOT / "Makefile").read_text()
+    for target in ("demo", "test", "bench", "lint"):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_the_python_of_the_readme_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is short, and prints a prediction."""
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - that is the point
+    seconds, *_ = capsys.readouterr().out.split()
+    assert float(seconds) > 1
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
+def test_examples_run(example: Path) -> None:
+    """As a user would run them."""
+    done = subprocess.run(
+        [sys.executable, str(example)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_code_in_the_docs_is_that_of_the_examples() -> None:
+    """Word for word."""
+    source = "\n".join(path.read_text() for path in (ROOT / "examples").glob("*.py"))
+    for code in blocks("python", (ROOT / "docs" / "schedules.md").read_text()):
+        assert code in source
+
+
+def test_the_docs_describe_every_column() -> None:
+    """With its type."""
+    text = (ROOT / "docs" / "traces.md").read_text()
+    for name, dtype in COLUMNS.items():
+        assert f"| `{name}` | {dtype} |" in text
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)
+def test_links_between_the_docs_lead_somewhere(path: Path) -> None:
+    """Those to files of the project."""
+    for target in re.findall(r"\]\((?!http)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), target
+
+
+@pytest.mark.slow
+def test_the_demo_leaves_its_table_traces_and_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `make demo` runs; what an earlier one left is replaced."""
+    assert "thinwire demo --out out/demo" in (ROOT / "Makefile").read_text()
+    earlier = ["--device", "l20", "--network", "pcie-4", "--out", str(tmp_path / "demo" / "ring")]
+    assert call(["predict", *earlier]) == OK
+    assert call(["demo", "--out", str(tmp_path / "demo")]) == OK
+    out = capsys.readouterr().out
+    for name in ("pcie-4", "ethernet-10g", "ethernet-1g", "ethernet-100m"):
+        assert name in out
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {
+        *("ring", "distrifusion", "table.csv", "latency-against-bandwidth.png"),
+        *("timeline-ring.png", "timeline-distrifusion.png"),
+    }
