@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from simnet.profiles import Cost, read, write
-from traces.errors import InputError, RunError
+from traces.errors import InputError
 
 COST = Cost("attend", "1x8:float32", 2.0, 0.5, 1.0, 9)
 
@@ -111,5 +111,5 @@ def test_a_missing_profile_is_named(tmp_path: Path) -> None:
 
 def test_a_profile_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A folder that is not there is the user's to make."""
-    with pytest.raises(RunError, match=r"profile.json: cannot be written: No such file"):
+    with pytest.raises(InputError, match=r"profile.json: cannot be written: No such file"):
         write(tmp_path / "none" / "profile.json", "cpu", [COST])
