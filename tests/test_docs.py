@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from simnet.cli import OK, call
-from traces.trace import COLUMNS
+from traces.columns import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

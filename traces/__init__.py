@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from traces.errors import ThinwireError
     from traces.partial import common_steps
+    from traces.run import Run
     from traces.summary import summarize
-    from traces.trace import Run, Trace
+    from traces.trace import Trace
 
 __all__ = ["Run", "ThinwireError", "Trace", "common_steps", "summarize"]
 
 _HOME = {
-    "Run": "trace",
+    "Run": "run",
     "ThinwireError": "errors",
     "Trace": "trace",
     "common_steps": "partial",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from traces.columns import COLUMNS, KINDS
 from traces.errors import TraceError
-from traces.trace import COLUMNS, KINDS, Run
+from traces.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd

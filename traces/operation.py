@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from traces.trace import COLUMNS
+from traces.columns import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Operation:
-    """The columns of traces.trace.COLUMNS, with what most rows have as defaults.
+    """The columns of traces.columns.COLUMNS, with what most rows have as defaults.
 
     A transfer's `end_s` is NaN until it completes.
     """

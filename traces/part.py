@@ -12,8 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from traces.columns import COLUMNS
 from traces.errors import TraceError
-from traces.trace import COLUMNS, SCHEMA
+from traces.run import SCHEMA
 
 LINES = "ops.jsonl"
 CLOSED = "ops.parquet"

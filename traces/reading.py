@@ -13,7 +13,7 @@ import numpy as np
 from traces.check import Checker
 from traces.errors import TraceError
 from traces.part import Part, find
-from traces.trace import Run
+from traces.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd

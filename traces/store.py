@@ -24,11 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from traces import reading
+from traces.columns import COLUMNS
 from traces.errors import InputError, TraceError
 from traces.files import replacing, writing
 from traces.operation import Operation
 from traces.part import CLOSED, GROUP_ROWS, LINES, TABLE, Recording, header
-from traces.trace import COLUMNS, Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 if TYPE_CHECKING:
     import pandas as pd

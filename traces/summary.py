@@ -39,7 +39,7 @@ class Summary:
     hidden_s: float
     bytes: int
     wire_bytes: int
-    evidence: str  # see traces.trace.Run.evidence
+    evidence: str  # see traces.run.Run.evidence
     model: str
     schedule: str
     steps: int

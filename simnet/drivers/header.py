@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simnet.schedules.named import spec
-from traces.trace import Run
+from traces.run import Run
 from traces.versions import versions
 
 if TYPE_CHECKING:

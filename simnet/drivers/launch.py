@@ -23,8 +23,9 @@ from simnet.drivers.observer import Observer
 from simnet.drivers.simulated import dry_run
 from traces.errors import RunError, ThinwireError
 from traces.operation import Operation
+from traces.run import Run
 from traces.store import create
-from traces.trace import Run, Trace
+from traces.trace import Trace
 
 if TYPE_CHECKING:
     from simnet.job import Job

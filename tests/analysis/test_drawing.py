@@ -9,7 +9,8 @@ import pytest
 
 from analysis.drawing import draw
 from traces.operation import Operation, table
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 
 def world(operations: list[Operation], ranks: int = 2, steps: int = 2) -> Trace:

@@ -6,7 +6,8 @@ import math
 
 from analysis.overlap import overlap
 from traces.operation import Operation, table
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 RUN = Run("tiny", "ring", ranks=1, steps=1, driver="simulated", device="toy", network="wire")
 

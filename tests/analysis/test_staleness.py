@@ -10,7 +10,8 @@ import pytest
 from analysis.staleness import age_map
 from traces.errors import InputError
 from traces.operation import Operation, table
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 
 def displaced(rank: int) -> list[Operation]:

@@ -12,7 +12,8 @@ import pytest
 from figures import style, timeline
 from traces.errors import InputError
 from traces.operation import Operation, table
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 RUN = Run("tiny", "gather", ranks=1, steps=1, driver="simulated", device="toy", network="wire")
 

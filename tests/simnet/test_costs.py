@@ -18,7 +18,8 @@ from simnet.models.dit import build
 from simnet.models.presets import preset
 from traces.errors import InputError
 from traces.operation import Operation, table
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 #: 10 FLOP/s in 16 bit, 5 in 32, 100 bytes/s, a second to launch: sums to be done in the head.
 SLOW = Device(

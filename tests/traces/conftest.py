@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.store import PartWriter, create
-from traces.trace import Run, Trace
+from traces.trace import Trace
 
 RANKS, STEPS = 2, 3
 RUN = Run("tiny", "ring", RANKS, STEPS, "simulated", "toy", "wire", versions={"python": "3"})

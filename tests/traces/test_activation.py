@@ -12,8 +12,9 @@ import torch
 
 from traces.errors import InputError, TraceError
 from traces.operation import Operation
+from traces.run import Run
 from traces.store import PartWriter, create
-from traces.trace import Run, Trace
+from traces.trace import Trace
 
 Keep = Callable[[int, int], Mapping[str, torch.Tensor]]
 

@@ -16,7 +16,8 @@ import pytest
 
 from traces.errors import TraceError
 from traces.part import ROW
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 NOISE = np.random.default_rng(0).bytes(4096)
 Record = Callable[..., Path]

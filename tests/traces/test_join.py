@@ -10,7 +10,8 @@ import pytest
 
 from traces.errors import TraceError
 from traces.join import join
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 
 def test_rows_meet_by_rank_and_seq(run: Run, whole: Trace) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from traces.errors import TraceError
 from traces.part import Recording
+from traces.run import Run
 from traces.store import create
-from traces.trace import Run, Trace
+from traces.trace import Trace
 
 RECORD_FOR_EVER = """
 import sys

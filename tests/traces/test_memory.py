@@ -11,7 +11,8 @@ import pytest
 WRITE_ROWS = """
 import sys
 import numpy as np, pandas as pd
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 n = 1_500_000
 seq = np.arange(n)
@@ -51,7 +52,7 @@ import sys
 import torch
 from traces.operation import Operation
 from traces.store import PartWriter, create
-from traces.trace import Run
+from traces.run import Run
 
 create(sys.argv[1], Run("m", "s", 1, 12, "local", "cpu", "none"))
 part = PartWriter(sys.argv[1], 0)

@@ -14,7 +14,8 @@ import pytest
 from traces.errors import TraceError
 from traces.operation import Operation, table
 from traces.partial import common_steps
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 
 def test_a_whole_trace_is_left_as_it_is(whole: Trace) -> None:

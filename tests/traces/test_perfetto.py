@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from traces.operation import Operation, table
 from traces.perfetto import events, write
-from traces.trace import Run, Trace
+from traces.run import Run
+from traces.trace import Trace
 
 Event = dict[str, Any]
 

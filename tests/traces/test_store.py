@@ -14,10 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from traces.columns import COLUMNS
 from traces.errors import InputError, TraceError
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.store import PartWriter, create
-from traces.trace import COLUMNS, Run, Trace
+from traces.trace import Trace
 
 
 def files(folder: Path) -> dict[str, bytes]:

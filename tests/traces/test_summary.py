@@ -10,8 +10,9 @@ import pytest
 
 from traces.errors import TraceError
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.summary import RankSummary, Summary, summarize
-from traces.trace import Run, Trace
+from traces.trace import Trace
 
 RUN = Run("tiny", "ring", ranks=2, steps=1, driver="simulated", device="toy", network="wire")
 
