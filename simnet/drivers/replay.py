@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from simnet.drivers.engine import Work, play
+from simnet.drivers.engine import Work, collector_paused, play
 from simnet.drivers.observer import Observer
 from simnet.ops import (
     AllGather,
@@ -48,9 +48,10 @@ def replay(trace: Trace, network: Network, observer: Observer | None = None) -> 
         )
     by_rank = dict(iter(trace.ops.groupby("rank", sort=True)))
     programs = [recorded(by_rank[rank]) for rank in range(trace.run.ranks)]
-    operations, _ = play(programs, as_recorded, network, observer or Observer())
     run = replace(trace.run, driver="replayed", network=network.name, versions=versions())
-    return Trace(run, table(operations))
+    with collector_paused():
+        operations, _ = play(programs, as_recorded, network, observer or Observer())
+        return Trace(run, table(operations))
 
 
 def recorded(rows: Any) -> Program:

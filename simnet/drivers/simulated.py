@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from simnet.costs import Call, Free
 from simnet.counting import count
-from simnet.drivers.engine import Work, play
+from simnet.drivers.engine import Work, collector_paused, play
 from simnet.drivers.header import header
 from simnet.drivers.observer import Observer
 from simnet.network.links import Links
@@ -41,9 +41,11 @@ def simulate(
     schedule.check(job)
     on_meta = replace(job, device="meta")
     programs = [schedule(on_meta, rank) for rank in range(job.ranks)]
-    operations, _ = play(programs, MetaMachine(cost, job.dtype), network, observer or Observer())
+    machine = MetaMachine(cost, job.dtype)
     run = header(schedule, job, driver="simulated", device=cost.name, network=network.name)
-    return Trace(run, table(operations))
+    with collector_paused():
+        operations, _ = play(programs, machine, network, observer or Observer())
+        return Trace(run, table(operations))
 
 
 def dry_run(schedule: Schedule, job: Job, keep: Collection[str] = ()) -> None:
@@ -69,16 +71,22 @@ class _Offered(Observer):
 
 
 class MetaMachine:
-    """Evaluates each callable once for each shape of its arguments, and remembers."""
+    """Evaluates each callable once for each shape of its arguments, and remembers.
+
+    Methods of objects that say they are of one `kind`, such as a model's blocks, count as one.
+    """
 
     def __init__(self, cost: CostModel, dtype: str) -> None:
         self.cost = cost
         self.dtype = dtype
-        self.known: dict[tuple[Callable[..., Any], str], Work] = {}
+        self.known: dict[tuple[Any, str], Work] = {}
 
     def __call__(self, op: Compute) -> Work:
         """The result's shapes, and the predicted time."""
-        key = op.fn, describe_shape(op.args)
+        owner = getattr(op.fn, "__self__", None)
+        kind = getattr(owner, "kind", None)
+        fn = op.fn if kind is None else (type(owner), op.fn.__name__, kind)
+        key = fn, describe_shape(op.args)
         work = self.known.get(key)
         if work is None:
             work = self.known[key] = self._work(op, key[1])

@@ -30,6 +30,7 @@ class Block(nn.Module):
     def __init__(self, shape: Preset, layer: int) -> None:
         super().__init__()
         self.layer = layer
+        self.kind = shape  # blocks of one kind give results of the same shapes at the same cost
         self.heads = shape.heads
         width = shape.hidden
         self.modulation = nn.Linear(width, 6 * width)
