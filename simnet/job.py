@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -45,6 +45,10 @@ class Job:
                 f"{self.model_name} has {tokens} tokens, which {self.ranks} ranks cannot split "
                 f"evenly; use {', '.join(map(str, fits))} ranks"
             )
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without what was made when first used: a model is made anew where a job is sent to."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @cached_property
     def preset(self) -> Preset:

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Protocol
+
+from traces.errors import ScheduleError
 
 #: A schedule's generator for one rank; what it returns is that rank's output.
 Program = Generator["Op", Any, Any]
@@ -26,20 +29,38 @@ class Payload(Protocol):
     @property
     def nbytes(self) -> int: ...
 
+    @property
+    def shape(self) -> Sequence[int]: ...
+
     def __add__(self, other: Any, /) -> Any: ...
 
     def chunk(self, chunks: int, /) -> Sequence[Any]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Group:
-    """A communicator: some ranks, and a name that keeps two of the same ranks apart.
+    """A communicator: some ranks in rising order, and a name that tells it from others of them.
 
-    Transfers of one communicator proceed in the order in which they were asked for.
+    Collectives of one communicator proceed in the order in which they were asked for, and so do
+    its messages from one rank to another. Raises ScheduleError for ranks or a name that will not
+    do.
     """
 
     ranks: tuple[int, ...]
     name: str = "world"
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in pairwise(self.ranks))
+        if not self.ranks or self.ranks[0] < 0 or not rising:
+            raise ScheduleError(
+                f"group {self.name!r}: ranks are {self.ranks}, expected one or more from 0 up, "
+                "each above the one before"
+            )
+        if self.name in {"", "compute"}:
+            raise ScheduleError(
+                f"group of ranks {self.ranks}: its name is {self.name!r}; choose another, for it "
+                "names the stream of its transfers"
+            )
 
 
 class Op:
@@ -173,7 +194,10 @@ class AllGather(Collective):
 
 
 class AllReduce(Collective):
-    """Everyone gets the sum of all values, added up in group order."""
+    """Everyone gets the sum of all values.
+
+    One process adds them up in group order; a live backend may in another, and round otherwise.
+    """
 
     __slots__ = ()
     kind = "all_reduce"

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from traces.columns import COLUMNS
 
 from simnet.cli import OK, call
-from traces.columns import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from simnet.drivers.matching import lines
-from simnet.network.network import Line
+from simnet.drivers.matching import check_peers
+from simnet.network.network import Line, lines
 from simnet.ops import AllGather, AllReduce, AllToAll, Group, Recv, Send, Shift, Transfer
 from traces.operation import Operation
 
@@ -54,7 +54,8 @@ class Communicators:
     def post(self, op: Transfer, row: Operation) -> Ticket:
         """Start a transfer."""
         group = op.group or self.world
-        stands_in = lines(op, self.rank, group)
+        check_peers(op, self.rank, group)
+        stands_in = lines(row, group.ranks)
         if not stands_in:  # a shift to itself
             return Ticket(op, row, op.value)
         op.value = op.value.contiguous()

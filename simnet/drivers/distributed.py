@@ -13,7 +13,7 @@ import torch.distributed as dist
 from simnet.drivers.clock import Clock, clock_for
 from simnet.drivers.communicator import Communicators, Ticket
 from simnet.drivers.hardware import compute_threads
-from simnet.drivers.log import Log
+from simnet.drivers.log import Log, describe
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.offsets import common_time
 from simnet.drivers.recorder import Recorder
@@ -109,7 +109,7 @@ class LiveRank:
         except ThinwireError:
             raise
         except Exception as error:
-            raise RunError(f"{self.log}: {_describe(op)} failed: {error}") from error
+            raise RunError(f"{self.log}: {describe(op)} failed: {error}") from error
 
     def _at(self, op: At) -> None:
         if op.step != self.log.step:
@@ -151,13 +151,3 @@ class LiveRank:
             self.cursor_s = row.end_s if blocks else row.start_s
             if row.kind == "compute":
                 row.cost_s = row.end_s - row.start_s
-
-
-def _describe(op: Op) -> str:
-    if isinstance(op, Compute):
-        return f"compute {op.fn.__name__!r}"
-    transfer = op.ticket.op if isinstance(op, Wait) else op
-    if isinstance(transfer, Transfer):
-        doing = "waiting for " if isinstance(op, Wait) else ""
-        return f"{doing}{transfer.kind} {transfer.name!r}"
-    return type(op).__name__

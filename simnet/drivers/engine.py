@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import simpy
 
-from simnet.drivers.log import Log
-from simnet.drivers.matching import Lane, Ticket, lines
+from simnet.drivers.log import Log, describe
+from simnet.drivers.matching import Lane, Ticket, check_peers
 from simnet.drivers.observer import Observer
-from simnet.network.network import Line, Network
+from simnet.network.network import Line, Network, lines
 from simnet.ops import (
     AllGather,
     AllReduce,
@@ -91,9 +91,10 @@ class Engine:
 
     def join(self, line: Line, ticket: Ticket) -> None:
         """A rank's transfer takes its place in a line."""
-        if line not in self.lanes:
-            self.lanes[line] = Lane(line, self.env, self.traffic)
-        self.lanes[line].join(ticket)
+        lane = self.lanes.get(line)
+        if lane is None:
+            lane = self.lanes[line] = Lane(line, self.env, self.traffic)
+        lane.join(ticket)
 
     def left_over(self) -> list[Ticket]:
         """Transfers that never found all their members."""
@@ -131,12 +132,19 @@ class Rank:
                 self.log.close_step()
                 self.output, self.finished = stop.value, True
                 return
+            except ThinwireError:
+                raise
             except Exception as error:
-                raise ScheduleError(f"{self.log}: the schedule itself failed: {error}") from error
+                raise ScheduleError(f"{self.log}: the schedule itself failed: {error!r}") from error
             handler = self.handlers.get(type(op))
             if handler is None:
                 raise ScheduleError(f"{self.log}: the schedule yields {op!r}, not an operation")
-            value = yield from handler(op)
+            try:
+                value = yield from handler(op)
+            except ThinwireError:
+                raise
+            except Exception as error:
+                raise ScheduleError(f"{self.log}: {describe(op)} failed: {error}") from error
 
     def _at(self, op: At) -> Handler:
         self.log.at(op)
@@ -153,7 +161,11 @@ class Rank:
         yield self.env.timeout(op.host_s)
 
     def _compute(self, op: Compute) -> Handler:
-        work = carry_out(self.engine.machine, op, self.log)
+        work = self.engine.machine(op)
+        if not 0 <= work.cost_s < math.inf:
+            raise ScheduleError(
+                f"{self.log}: {describe(op)} costs {work.cost_s} s, expected 0 or more, and finite"
+            )
         row = self._row("compute", work.name)
         row.shape, row.cost_s = work.shape, work.cost_s
         yield self.env.timeout(work.cost_s)
@@ -176,10 +188,11 @@ class Rank:
 
     def _transfer(self, op: Transfer) -> Handler:
         group = op.group or self.engine.world
-        stands_in = lines(op, self.log.rank, group)
+        check_peers(op, self.log.rank, group)
         row = self.log.transfer(op, group, self.env.now)
         row.host_s, self.host_s = self.host_s, 0.0
         ticket = Ticket(op, row)
+        stands_in = lines(row, group.ranks)
         for line in stands_in:
             self.engine.join(line, ticket)
         if not stands_in:  # a shift to itself
@@ -191,22 +204,6 @@ class Rank:
         row = self.log.row("compute", kind, name, self.env.now)
         row.host_s, self.host_s = self.host_s, 0.0
         return row
-
-
-def carry_out(machine: Machine, op: Compute, log: Log) -> Work:
-    """Let the machine do it; whatever goes wrong is reported with its place in the run."""
-    try:
-        work = machine(op)
-    except ThinwireError:
-        raise
-    except Exception as error:
-        name = getattr(op.fn, "__name__", type(op.fn).__name__)
-        raise ScheduleError(f"{log}: compute {name!r} failed: {error}") from error
-    if not 0 <= work.cost_s < math.inf:
-        raise ScheduleError(
-            f"{log}: compute {work.name!r} costs {work.cost_s} s, expected 0 or more, and finite"
-        )
-    return work
 
 
 def _stuck(ranks: Sequence[Rank], left_over: list[Ticket]) -> str:

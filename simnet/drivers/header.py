@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simnet.schedules.named import spec
 from traces.run import Run
+
+from simnet.schedules.named import spec
 from traces.versions import versions
 
 if TYPE_CHECKING:

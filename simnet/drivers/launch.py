@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import torch
 import torch.distributed as dist
+from traces.run import Run
 
 from simnet.drivers.distributed import run_rank
 from simnet.drivers.hardware import describe_device
@@ -23,7 +24,6 @@ from simnet.drivers.observer import Observer
 from simnet.drivers.simulated import dry_run
 from traces.errors import RunError, ThinwireError
 from traces.operation import Operation
-from traces.run import Run
 from traces.store import create
 from traces.trace import Trace
 

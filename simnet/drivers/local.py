@@ -6,7 +6,6 @@ time that the given network says, by default none.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from pathlib import Path
 from time import perf_counter
@@ -20,7 +19,7 @@ from simnet.drivers.header import header
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.recorder import Recorder
 from simnet.drivers.simulated import dry_run
-from simnet.network.links import Links
+from simnet.network.presets import NETWORKS
 from simnet.shapes import describe_shape
 from traces.store import create
 from traces.trace import Trace
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from simnet.ops import Compute, Program
     from simnet.schedules.base import Schedule
 
-IDEAL = Links("infinite", math.inf)
-
 
 def run_local(
     schedule: Schedule,
@@ -40,7 +37,7 @@ def run_local(
     path: Path,
     *,
     keep: Collection[str] = (),
-    network: Network = IDEAL,
+    network: Network = NETWORKS["infinite"],
     observer: Observer | None = None,
     overwrite: bool = False,
 ) -> Trace:

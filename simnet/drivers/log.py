@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from simnet.drivers.observer import Observer
-from simnet.ops import At, Group, Keep, Recv, Send, Shift, Transfer, wire_bytes
+from simnet.ops import (
+    At,
+    Compute,
+    Group,
+    Keep,
+    Op,
+    Recv,
+    Send,
+    Shift,
+    Transfer,
+    Wait,
+    wire_bytes,
+)
 from simnet.shapes import describe_shape
 from traces.operation import Operation
 
@@ -70,6 +82,17 @@ class Log:
         elif isinstance(op, Recv):
             row.src = op.source
         return row
+
+
+def describe(op: Op) -> str:
+    """What was asked for, as errors name it."""
+    if isinstance(op, Compute):
+        return f"compute {getattr(op.fn, '__name__', type(op.fn).__name__)!r}"
+    if isinstance(op, Wait):
+        return f"waiting for {describe(op.ticket.op)}"
+    if isinstance(op, Transfer):
+        return f"{op.kind} {op.name!r}"
+    return type(op).__name__
 
 
 def where(step: int, layer: int) -> str:

@@ -12,7 +12,7 @@ import simpy
 
 from simnet.drivers.log import where
 from simnet.network.network import Exchange, Line, Traffic
-from simnet.ops import Collective, Group, Recv, Send, Shift, Transfer
+from simnet.ops import AllToAll, Collective, Group, Recv, Send, Transfer
 from traces.errors import ScheduleError
 from traces.operation import Operation
 
@@ -96,34 +96,20 @@ class Lane:
         self._start_next()
 
 
-def lines(op: Transfer, rank: int, group: Group) -> list[Line]:
-    """The lines a rank's transfer stands in; none for a shift to itself.
-
-    Raises ScheduleError where the rank or its peer is not in the group.
-    """
+def check_peers(op: Transfer, rank: int, group: Group) -> None:
+    """Raise ScheduleError where the rank, or the peer it names, is not in the group."""
     if rank not in group.ranks:
         raise ScheduleError(
             f"rank {rank} joins {op.kind} {op.name!r} of group {group.name!r}, whose ranks are "
             f"{', '.join(map(str, group.ranks))}"
         )
-    if isinstance(op, Collective):
-        return [Line(group.name, group.ranks)]
-    pairs = []
-    if isinstance(op, Shift):
-        to, source = op.peers(rank, group)
-        pairs = [] if to == rank else [(rank, to), (source, rank)]
-    elif isinstance(op, Send):
-        pairs = [(rank, op.to)]
-    elif isinstance(op, Recv):
-        pairs = [(op.source, rank)]
-    for pair in pairs:
-        for peer in pair:
-            if peer not in group.ranks or pair[0] == pair[1]:
-                raise ScheduleError(
-                    f"rank {rank}: {op.kind} {op.name!r} goes from rank {pair[0]} to {pair[1]}; "
-                    f"expected two of ranks {', '.join(map(str, group.ranks))}"
-                )
-    return [Line(group.name, pair) for pair in pairs]
+    if isinstance(op, Send | Recv):
+        peer = op.to if isinstance(op, Send) else op.source
+        if peer == rank or peer not in group.ranks:
+            raise ScheduleError(
+                f"rank {rank}: the other end of {op.kind} {op.name!r} is rank {peer}; expected "
+                f"another of ranks {', '.join(map(str, group.ranks))}"
+            )
 
 
 def _check(tickets: Sequence[Ticket]) -> None:
@@ -137,6 +123,11 @@ def _check(tickets: Sequence[Ticket]) -> None:
                 f"rank {other.rank} has {other} of {other.row.shape}; "
                 "both ends must name the same thing, of the same shape and type"
             )
+    if isinstance(first.op, AllToAll) and first.op.value.shape[0] % len(tickets):
+        raise ScheduleError(
+            f"rank {first.rank}: {first} of {first.row.shape} cannot be split evenly over "
+            f"{len(tickets)} ranks along its first dimension"
+        )
 
 
 def _deliver(tickets: Sequence[Ticket]) -> None:

@@ -41,13 +41,13 @@ def replay(trace: Trace, network: Network, observer: Observer | None = None) -> 
     for a trace whose recording is incomplete, and ScheduleError where its ranks do not fit
     together.
     """
-    if trace.problems:
+    steps = trace.ops.groupby("rank")["step"].max() + 1
+    if len(steps) < trace.run.ranks or steps.min() < trace.run.steps:
         raise TraceError(
             f"this trace is incomplete: {'; '.join(trace.problems)}. "
             "Record it again, or replay the steps that all ranks completed (--partial)"
         )
-    by_rank = dict(iter(trace.ops.groupby("rank", sort=True)))
-    programs = [recorded(by_rank[rank]) for rank in range(trace.run.ranks)]
+    programs = [recorded(rows) for _, rows in trace.ops.groupby("rank")]
     run = replace(trace.run, driver="replayed", network=network.name, versions=versions())
     with collector_paused():
         operations, _ = play(programs, as_recorded, network, observer or Observer())

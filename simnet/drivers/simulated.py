@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from simnet.counting import count
 from simnet.drivers.engine import Work, collector_paused, play
 from simnet.drivers.header import header
 from simnet.drivers.observer import Observer
-from simnet.network.links import Links
+from simnet.network.presets import network
 from simnet.shapes import describe_shape
 from traces.errors import unknown
 from traces.operation import table
@@ -51,8 +50,7 @@ def simulate(
 def dry_run(schedule: Schedule, job: Job, keep: Collection[str] = ()) -> None:
     """Raise what is wrong with a schedule, or with what to keep of it, before it runs for real."""
     offered = _Offered()
-    few = replace(job, steps=min(job.steps, 4))
-    simulate(schedule, few, Free(), Links("infinite", math.inf), offered)
+    simulate(schedule, job, Free(), network("infinite"), offered)
     for name in keep:
         if name not in offered.names:
             raise unknown("activation to keep", name, offered.names)

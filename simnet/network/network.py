@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import simpy
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Line(NamedTuple):
+    """What keeps exchanges in order: a communicator, or one direction between two of its ranks."""
+
+    group: str
+    ranks: tuple[int, ...]
+
+
+class Exchange(NamedTuple):
     """A transfer that all its members have reached.
 
     A shift is as many exchanges of kind "send" as it has senders, so an exchange is either one
@@ -23,12 +28,27 @@ class Exchange:
     ordinal: int  # how many exchanges this line carried before
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What keeps exchanges in order: a communicator, or one direction between two of its ranks."""
+class Queued(Protocol):
+    """A row of a transfer, while it is made or from a trace."""
 
-    group: str
-    ranks: tuple[int, ...]
+    rank: int
+    stream: str
+    kind: str
+    dst: int
+    src: int
+
+
+def lines(row: Queued, ranks: tuple[int, ...]) -> list[Line]:
+    """Where a transfer queues; none for a shift of a rank to itself. `ranks` are its group's."""
+    if row.kind == "send":
+        places = [(row.rank, row.dst)]
+    elif row.kind == "recv":
+        places = [(row.src, row.rank)]
+    elif row.kind == "shift":
+        places = [(row.rank, row.dst), (row.src, row.rank)] if row.dst != row.rank else []
+    else:
+        return [Line(row.stream, ranks)]
+    return [Line(row.stream, place) for place in places]
 
 
 class Traffic(Protocol):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from simnet.network.network import Exchange, Line
+from simnet.network.network import Exchange, Line, lines
 from traces.errors import TraceError
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ class RecordedNetwork:
         transfers = trace.ops[trace.ops["stream"] != "compute"]
         row: Any
         for row in transfers.itertuples():
-            for line in _lines(row):
+            for line in lines(row, tuple(map(int, row.group.split(",")))):
                 queues[line][row.rank].append(row)
         times: Times = {}
         for line, queue in queues.items():
             exchanges = zip(*(queue[rank] for rank in line.ranks), strict=False)
-            times.update(_times(line, exchanges))
+            times.update(_times(line, list(exchanges)))
         return cls(trace.run.network, times)
 
     def traffic(self, env: simpy.Environment) -> RecordedTraffic:
@@ -70,28 +70,31 @@ class RecordedTraffic:
         return [self.env.timeout(time_s) for time_s in times]
 
 
-def _lines(row: Any) -> list[Line]:
-    """Where a recorded transfer stood, as simnet.drivers.matching.lines has it."""
-    ends = {
-        "send": [(row.rank, row.dst)],
-        "recv": [(row.src, row.rank)],
-        "shift": [] if row.dst == row.rank else [(row.rank, row.dst), (row.src, row.rank)],
-    }
-    whole = [tuple(map(int, row.group.split(",")))]
-    return [Line(row.stream, ranks) for ranks in ends.get(row.kind, whole)]
-
-
 def _times(
-    line: Line, exchanges: Iterable[tuple[Any, ...]]
+    line: Line, exchanges: Sequence[tuple[Any, ...]]
 ) -> Iterator[tuple[tuple[Line, int], tuple[float, ...]]]:
     free_s = -math.inf
-    for ordinal, rows in enumerate(exchanges):
+    for (ordinal, rows), ends_s in zip(enumerate(exchanges), _ends(exchanges), strict=True):
         start_s = max(free_s, *(row.start_s for row in rows))
-        if any(math.isnan(row.end_s) for row in rows):
-            lost = next(row for row in rows if math.isnan(row.end_s))
-            raise TraceError(
-                f"rank {lost.rank}, step {lost.step}, layer {lost.layer}: {lost.kind} "
-                f"{lost.name!r} was never seen to end; replay it on a network model instead"
-            )
-        yield (line, ordinal), tuple(max(0.0, row.end_s - start_s) for row in rows)
-        free_s = max(row.end_s for row in rows)
+        yield (line, ordinal), tuple(max(0.0, end_s - start_s) for end_s in ends_s)
+        free_s = max(ends_s)
+
+
+def _ends(exchanges: Sequence[tuple[Any, ...]]) -> list[list[float]]:
+    """When each member was through with each exchange on this line.
+
+    A shift's row says when both its halves had ended. The half on this line ended no later than
+    what came after it on the line.
+    """
+    ends_s: list[list[float]] = []
+    after_s = [math.inf] * max(map(len, exchanges), default=0)
+    for rows in reversed(exchanges):
+        for row in rows:
+            if math.isnan(row.end_s):
+                raise TraceError(
+                    f"rank {row.rank}, step {row.step}, layer {row.layer}: {row.kind} "
+                    f"{row.name!r} was never seen to end; replay it on a network model instead"
+                )
+        after_s = [min(row.end_s, end_s) for row, end_s in zip(rows, after_s, strict=True)]
+        ends_s.append(after_s)
+    return ends_s[::-1]

@@ -6,10 +6,10 @@ import math
 from textwrap import dedent
 
 import pytest
+from traces.run import Run
 
 from analysis.drawing import draw
 from traces.operation import Operation, table
-from traces.run import Run
 from traces.trace import Trace
 
 

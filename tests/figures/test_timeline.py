@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from traces.run import Run
 
 from figures import style, timeline
 from traces.errors import InputError
 from traces.operation import Operation, table
-from traces.run import Run
 from traces.trace import Trace
 
 RUN = Run("tiny", "gather", ranks=1, steps=1, driver="simulated", device="toy", network="wire")

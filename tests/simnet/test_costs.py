@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from traces.run import Run
 
 from simnet.costs import Call, CostModel, Free, MeasuredCosts, Roofline
 from simnet.counting import Kernel, count
@@ -18,7 +19,6 @@ from simnet.models.dit import build
 from simnet.models.presets import preset
 from traces.errors import InputError
 from traces.operation import Operation, table
-from traces.run import Run
 from traces.trace import Trace
 
 #: 10 FLOP/s in 16 bit, 5 in 32, 100 bytes/s, a second to launch: sums to be done in the head.

@@ -210,9 +210,9 @@ def test_two_kinds_of_collective_do_not_match(toy: Play, blob: Sized) -> None:
 @pytest.mark.parametrize(
     ("transfer", "message"),
     [
-        (Send("x", Blob(1, (1,), "uint8"), 7), "expected two of ranks 0, 1"),
-        (Send("x", Blob(1, (1,), "uint8"), 0), "expected two of ranks 0, 1"),
-        (Recv("x", Blob(1, (1,), "uint8"), -1), "expected two of ranks 0, 1"),
+        (Send("x", Blob(1, (1,), "uint8"), 7), "expected another of ranks 0, 1"),
+        (Send("x", Blob(1, (1,), "uint8"), 0), "expected another of ranks 0, 1"),
+        (Recv("x", Blob(1, (1,), "uint8"), -1), "expected another of ranks 0, 1"),
         (AllGather("x", Blob(1, (1,), "uint8"), Group((1, 2), "b")), "whose ranks are 1, 2"),
     ],
 )

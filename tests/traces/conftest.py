@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from traces.run import Run
 
 from traces.operation import Operation, table
-from traces.run import Run
 from traces.store import PartWriter, create
 from traces.trace import Trace
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from traces.run import Run
 
 from traces.errors import InputError, TraceError
 from traces.operation import Operation
-from traces.run import Run
 from traces.store import PartWriter, create
 from traces.trace import Trace
 

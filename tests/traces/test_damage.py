@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from traces.run import Run
 
 from traces.errors import TraceError
 from traces.part import ROW
-from traces.run import Run
 from traces.trace import Trace
 
 NOISE = np.random.default_rng(0).bytes(4096)

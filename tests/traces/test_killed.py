@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from traces.run import Run
 
 from traces.errors import TraceError
 from traces.part import Recording
-from traces.run import Run
 from traces.store import create
 from traces.trace import Trace
 

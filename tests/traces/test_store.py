@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
 from traces.columns import COLUMNS
+from traces.run import Run
+
 from traces.errors import InputError, TraceError
 from traces.operation import Operation, table
-from traces.run import Run
 from traces.store import PartWriter, create
 from traces.trace import Trace
 

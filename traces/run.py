@@ -1,0 +1,74 @@
+"""What was run, on what: the header of a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from traces.errors import TraceError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was run, on what; the header of a trace."""
+
+    model: str
+    schedule: str
+    ranks: int
+    steps: int
+    driver: str  # distributed, local, simulated, or the name of what it was imported from
+    device: str  # what the compute times are of
+    network: str  # what the transfer times are of
+    dtype: str = "float32"
+    codec: str = "raw"
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA
+
+    @property
+    def evidence(self) -> str:
+        """What its times are worth: "measured", "measured compute" or "predicted"."""
+        return {"distributed": "measured", "local": "measured compute"}.get(
+            self.driver, "predicted"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types, for run.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: object, where: str) -> Run:
+        """Read a header back; raises TraceError naming `where` and the field at fault."""
+        if not isinstance(data, dict):
+            raise TraceError(f"{where}: expected a JSON object that describes a run")
+        if data.get("schema") != SCHEMA:
+            raise TraceError(
+                f"{where}: schema is {data.get('schema')!r}, but this thinwire reads {SCHEMA}; "
+                "record the trace again or use the version that wrote it"
+            )
+        known = [f.name for f in fields(cls)]
+        for name in data:
+            if name not in known:
+                raise TraceError(f"{where}: unknown field {name!r}; known are {', '.join(known)}")
+        for name in ("model", "schedule", "ranks", "steps", "driver", "device", "network"):
+            if name not in data:
+                raise TraceError(f"{where}: field {name!r} is missing")
+        for name, value in data.items():
+            if expected := _misfit(name, value):
+                raise TraceError(f"{where}: {name} is {value!r}, expected {expected}")
+        return cls(**data)
+
+
+def _misfit(name: str, value: object) -> str | None:
+    """What a header's field should be, where it is not."""
+    fits, expected = isinstance(value, str), "text"
+    if name in ("ranks", "steps"):
+        fits, expected = type(value) is int and value > 0, "an integer above 0"
+    elif name in ("seed", "schema"):
+        fits, expected = type(value) is int, "an integer"
+    elif name == "versions":
+        fits, expected = isinstance(value, dict), "an object of names and versions"
+    return None if fits else expected
