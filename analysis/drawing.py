@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from traces.errors import TraceError
+from analysis.extent import extent
+from traces.errors import InputError, TraceError
 from traces.interval import merge
 from traces.summary import summarize
 from traces.units import format_s
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 #: Column widths in time are one of these times a power of ten, so that they are easy to count in.
 _MANTISSAS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 _OUTSIDE, _WAITING, _NOTHING = ":", ".", " "
+_LEAST_WIDTH = 32
 # A transfer that fills less than this much of a column does not show.
 _BUSY, _PARTLY = 0.5, 0.1
 
@@ -33,12 +35,12 @@ def draw(trace: Trace, width: int = 72) -> str:
     Compute: a layer's last digit (a step's, where there are more layers than columns), ":" for
     computing outside the layers, "." for waiting, blank for the host. A column shows one symbol,
     but every symbol gets as many columns as it has of the time. Network: "=" where transfers are
-    under way for half of the column or more, "-" for less. Raises TraceError for a trace in which
-    nothing took any time.
+    under way for half of the column or more, "-" for less. Raises InputError for a width that is
+    too small, TraceError for a trace in which nothing took any time.
     """
+    check_width(width)
     total = summarize(trace)
     ops = trace.ops[trace.ops["end_s"].notna()]
-    width = max(width, 32)
     margin = len(f"rank {trace.run.ranks - 1}") + 2
     end_s = float(ops["end_s"].max())
     if not end_s:
@@ -52,11 +54,19 @@ def draw(trace: Trace, width: int = 72) -> str:
         body.append(f"rank {rank}".ljust(margin) + _compute(rows, edges_s, digit))
         body.append("net".rjust(margin - 2) + "  " + _network(rows, edges_s))
     title = (
-        f"{total.schedule} on {total.network}, {total.world} ranks, {total.steps} steps: "
+        f"{total.schedule} on {total.network}, {extent(trace)}: "
         f"{format_s(total.total_s)} ({total.evidence})"
     )
     key = f"1 column = {format_s(column_s)}; 0-9 {digit}, : other, . waiting, = transfer, - part"
     return "\n".join(line.rstrip() for line in [title, key, *body])
+
+
+def check_width(width: int) -> None:
+    """Raises InputError for a width that leaves no room to draw."""
+    if width < _LEAST_WIDTH:
+        raise InputError(
+            f"a drawing cannot be {width} characters wide; give {_LEAST_WIDTH} or more"
+        )
 
 
 def _round_up(column_s: float) -> float:

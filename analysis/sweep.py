@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.rate import achieved_rate_bps
 from simnet.drivers.replay import replay
@@ -18,26 +17,38 @@ from traces.trace import Trace
 RATES_BPS: Sequence[float] = tuple(map(float, np.geomspace(1e7, 1e12, 16)))
 
 
-def sweep(
-    traces: Iterable[Trace], presets: Iterable[Links] = (), latency_s: float = 50e-6
-) -> pd.DataFrame:
-    """A row for each recording and rate: schedule, rate_bps, total_s, compute_s, evidence, network.
+def rates(latency_s: float = 50e-6) -> list[Links]:
+    """Links without a name at each of RATES_BPS; the default latency is TCP's between two hosts."""
+    return [Links("", rate_bps, latency_s) for rate_bps in RATES_BPS]
 
-    Replays at RATES_BPS with `latency_s` (the default is TCP's between two hosts) and on the
-    presets, under their names; and the recording itself, at the rate that it achieved.
+
+def sweep(traces: Mapping[str, Trace], links: Sequence[Links]) -> Iterator[dict[str, Any]]:
+    """A point for each trace on each of the links, made as it is asked for.
+
+    schedule (the trace's label), rate_bps, total_s, compute_s, evidence, network (the links'
+    name). A trace that was measured over a network is a point itself too, at the rate that it
+    achieved. Raises TraceError for a trace that cannot be replayed.
     """
-    links = [*(Links("", rate_bps, latency_s) for rate_bps in RATES_BPS), *presets]
-    rows = []
-    for trace in traces:
-        rows += [_point(replay(trace, link), link.rate_bps, link.name) for link in links]
-        rows.append(_point(trace, achieved_rate_bps(trace), ""))
-    return pd.DataFrame(rows)
+    for label, trace in traces.items():
+        for link in links:
+            yield _point(label, replay(trace, link), link.rate_bps, link.name)
+        if _is_a_point(trace):
+            yield _point(label, trace, achieved_rate_bps(trace), "")
 
 
-def _point(trace: Trace, rate_bps: float, network: str) -> dict[str, Any]:
+def count(traces: Mapping[str, Trace], links: Sequence[Links]) -> int:
+    """How many points `sweep` gives."""
+    return sum(len(links) + _is_a_point(trace) for trace in traces.values())
+
+
+def _is_a_point(trace: Trace) -> bool:
+    return trace.run.evidence == "measured"
+
+
+def _point(label: str, trace: Trace, rate_bps: float, network: str) -> dict[str, Any]:
     summary = summarize(trace)
     return {
-        "schedule": summary.schedule,
+        "schedule": label,
         "rate_bps": rate_bps,
         "total_s": summary.total_s,
         "compute_s": summary.compute_s,

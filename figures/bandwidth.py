@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 COLUMNS = ("schedule", "rate_bps", "total_s", "compute_s", "evidence", "network")
 
+#: What the key says of evidence that needs more than its name.
+_LABELS = {"measured": "measured, at the rate it achieved"}
+
 _BEYOND = 3.0  # an infinite rate is drawn this many times beyond the largest finite one
 _MARKERS = 24  # along a line; more would hide it
 _APART = 0.05  # of the axis: labels nearer than this would overlap
@@ -225,7 +228,13 @@ def _networks(ax: Axes, at: pd.DataFrame) -> None:
 def _key(fig: Figure, evidences: Sequence[str]) -> None:
     """What is measured and what is not, in grey because it holds for every colour."""
     handles = [
-        Line2D([], [], label=evidence, color=style.GREY, **_looks(evidence, style.GREY))
+        Line2D(
+            [],
+            [],
+            label=_LABELS.get(evidence, evidence),
+            color=style.GREY,
+            **_looks(evidence, style.GREY),
+        )
         for evidence in evidences
     ]
     fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))

@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from simnet.commands.options import Json, NetworkChoice
-from simnet.commands.output import print_json, print_table, step_progress
+from simnet.commands.options import Json, NetworkChoice, comma_separated
+from simnet.commands.output import (
+    open_common,
+    print_json,
+    print_table,
+    step_progress,
+    with_progress,
+)
 from traces.errors import InputError
+from traces.trace import Trace
 from traces.units import format_s
 
 if TYPE_CHECKING:
     import pandas as pd
 
-figure = App("figure", help_format="markdown", help="Draw timelines, or latency against bandwidth.")
+    from simnet.network.links import Links
+
+_HELP = """Draw timelines, or latency against bandwidth.
+
+```
+thinwire figure timeline T --network ethernet-100m --out timeline.png
+thinwire figure bandwidth T U --out bandwidth.png
+```
+"""
+
+figure = App("figure", help_format="markdown", help=_HELP)
 Traces = Annotated[list[Path], Parameter(negative="")]
 Out = Annotated[Path, Parameter(alias="-o")]
 _NONE = NetworkChoice()
@@ -38,6 +56,9 @@ def timeline(
     thinwire figure timeline T --network ethernet-100m --out measured-and-predicted.svg
     ```
 
+    With a network each trace has its replay below it. Of an incomplete trace, the steps that all
+    ranks completed are drawn.
+
     Parameters
     ----------
     traces
@@ -51,23 +72,35 @@ def timeline(
     """
     from figures import style
     from figures import timeline as drawn
-    from simnet.drivers.replay import replay
-    from traces.trace import Trace
 
-    opened = [(path.name, Trace.open(path)) for path in traces]
-    if choice != _NONE:
-        links = choice.links()
-        opened = list(
-            chain.from_iterable(
-                [(name, trace), (f"{name} replayed", replay(trace, links))]
-                for name, trace in opened
-            )
-        )
     if (first is None) != (last is None):
         raise InputError("give both --first-step and --last-step, or neither")
     steps = None if first is None or last is None else range(first, last + 1)
-    style.save(drawn.draw([t for _, t in opened], [name for name, _ in opened], steps), out)
+    opened = _opened(traces)
+    panels = list(opened.items() if choice == _NONE else _with_replays(opened, choice))
+    style.save(drawn.draw([t for _, t in panels], [name for name, _ in panels], steps), out)
     print(out)
+
+
+def _opened(paths: Sequence[Path]) -> dict[str, Trace]:
+    """By the folders' names; by their whole paths where folders of one name would be mixed up."""
+    names = Counter(path.absolute().name for path in dict.fromkeys(paths))
+    return {
+        path.absolute().name if names[path.absolute().name] == 1 else str(path): open_common(path)
+        for path in paths
+    }
+
+
+def _with_replays(
+    traces: Mapping[str, Trace], choice: NetworkChoice
+) -> Iterator[tuple[str, Trace]]:
+    from simnet.drivers.replay import replay
+
+    for name, trace in traces.items():
+        network = choice.network_for(trace)
+        yield name, trace
+        with step_progress(f"replaying {name} on {network.name}", trace.run.steps) as observer:
+            yield f"{name} replayed", replay(trace, network, observer)
 
 
 @figure.command
@@ -80,8 +113,9 @@ def bandwidth(
     thinwire figure bandwidth T U --out bandwidth.png
     ```
 
-    The recording is drawn at the rate its network achieved. The table behind the figure is
-    written beside it as .csv.
+    A run over a real network is a point too, at the rate that it achieved. Of an incomplete trace,
+    the steps that all ranks completed are replayed. The table behind the figure is written beside
+    it as .csv.
 
     Parameters
     ----------
@@ -94,18 +128,35 @@ def bandwidth(
     networks
         Presets to mark, separated by commas.
     """
-    from analysis.sweep import sweep
+    from analysis.sweep import rates
     from figures import bandwidth as drawn
     from figures import style
     from simnet.network.presets import network
-    from traces.trace import Trace
     from traces.units import parse_time
 
-    presets = [network(name) for name in networks.split(",") if name]
-    points = drawn.table(sweep(map(Trace.open, traces), presets, parse_time(latency)))
+    presets = [network(name) for name in comma_separated(networks)]
+    links = [*rates(parse_time(latency)), *presets]
+    points = drawn.table(_points(_by_schedule(_opened(traces)), links))
     style.save(drawn.draw(points), out)
     points.to_csv(out.with_suffix(".csv"), index=False)
     print(out, out.with_suffix(".csv"), sep="\n")
+
+
+def _by_schedule(traces: Mapping[str, Trace]) -> dict[str, Trace]:
+    """What lines are called: the schedule, with the trace's name where several have the same."""
+    schedules = Counter(trace.run.schedule for trace in traces.values())
+    return {
+        trace.run.schedule
+        if schedules[trace.run.schedule] == 1
+        else f"{trace.run.schedule} ({name})": trace
+        for name, trace in traces.items()
+    }
+
+
+def _points(traces: Mapping[str, Trace], links: Sequence[Links]) -> Iterator[dict[str, Any]]:
+    from analysis.sweep import count, sweep
+
+    return with_progress("replaying", sweep(traces, links), count(traces, links))
 
 
 def demo(*, out: Out = Path("out/demo"), json: Json = False) -> None:
@@ -124,21 +175,29 @@ def demo(*, out: Out = Path("out/demo"), json: Json = False) -> None:
     json
         Print the table as JSON.
     """
+    import pandas as pd
+
+    from figures import bandwidth as drawn
     from figures import demo as parts
+    from figures import style
 
     out.mkdir(parents=True, exist_ok=True)
-    traces = []
+    traces: dict[str, Trace] = {}
     for schedule in parts.SCHEDULES:
         with step_progress(f"{schedule.name} on {parts.JOB.ranks} processes", parts.JOB.steps) as o:
-            traces.append(parts.record(schedule, out, o))
-    table = parts.table(traces)
+            traces[schedule.name] = parts.record(schedule, out, o)
+    rows = parts.rows(list(traces.values()))
+    table = pd.DataFrame(with_progress("replaying", rows, len(traces) * parts.ROWS))
     table.to_csv(out / "table.csv", index=False)
-    for name, save in parts.figures(traces):
-        save(out / name)
+    for name, trace in traces.items():
+        style.save(parts.timelines(trace), out / f"timeline-{name}.png")
+    points = drawn.table(_points(_by_schedule(traces), parts.LINKS))
+    style.save(drawn.draw(points), out / "latency-against-bandwidth.png")
     if json:
         print_json(table.to_dict(orient="records"))
         return
     _print_demo(table)
+    print(parts.caution())
     for path in sorted(path for path in out.iterdir() if path.is_file()):
         print(path)
 

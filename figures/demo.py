@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from analysis.sweep import sweep
-from figures import bandwidth, style, timeline
+from analysis.sweep import rates
+from figures import timeline
+from simnet.drivers.hardware import threads_per_rank
 from simnet.drivers.launch import run_distributed
 from simnet.drivers.observer import Observer
 from simnet.drivers.replay import replay
@@ -23,9 +22,16 @@ from simnet.schedules.ring import RingAttention
 from traces.summary import summarize
 from traces.trace import Trace
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SCHEDULES: tuple[Schedule, ...] = (RingAttention(), DistriFusion())
 PRESETS = tuple(map(network, ("pcie-4", "ethernet-10g", "ethernet-1g", "ethernet-100m")))
+#: Of the figure of latency against bandwidth.
+LINKS = (*rates(), *PRESETS)
 JOB = Job("dit-tiny", ranks=4, steps=8)
+#: Rows of the table for each trace: as measured, given back, and on the presets.
+ROWS = 2 + len(PRESETS)
 
 
 def record(schedule: Schedule, folder: Path, observer: Observer) -> Trace:
@@ -33,18 +39,15 @@ def record(schedule: Schedule, folder: Path, observer: Observer) -> Trace:
     return run_distributed(schedule, JOB, folder / schedule.name, observer=observer, overwrite=True)
 
 
-def table(traces: Sequence[Trace]) -> pd.DataFrame:
+def rows(traces: Sequence[Trace]) -> Iterator[dict[str, Any]]:
     """A row for each schedule and network: what was measured, given back, and predicted."""
-    return pd.DataFrame(row for trace in traces for row in _rows(trace))
-
-
-def _rows(trace: Trace) -> Iterator[dict[str, Any]]:
-    yield _row(trace, "this machine")
-    recorded = RecordedNetwork.from_trace(trace)
-    networks: list[tuple[str, Network]] = [("this machine, replayed", recorded)]
-    networks += [(preset.name, preset) for preset in PRESETS]
-    for name, chosen in networks:
-        yield _row(replay(trace, chosen), name)
+    for trace in traces:
+        yield _row(trace, "this machine")
+        recorded = RecordedNetwork.from_trace(trace)
+        networks: list[tuple[str, Network]] = [("this machine, replayed", recorded)]
+        networks += [(preset.name, preset) for preset in PRESETS]
+        for name, chosen in networks:
+            yield _row(replay(trace, chosen), name)
 
 
 def _row(trace: Trace, name: str) -> dict[str, Any]:
@@ -53,16 +56,16 @@ def _row(trace: Trace, name: str) -> dict[str, Any]:
     return {"schedule": summary["schedule"], "network": name} | {c: summary[c] for c in columns}
 
 
-def figures(traces: Sequence[Trace]) -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """Each figure's file name, and what draws it there."""
-    slowest = PRESETS[-1]
-    for trace in traces:
-        name = trace.run.schedule.partition(":")[0]
-        pair = [trace, replay(trace, slowest)]
-        yield f"timeline-{name}.png", _saves(timeline.draw(pair, ["recorded", "replayed"]))
-    points = bandwidth.table(sweep(traces, PRESETS))
-    yield "latency-against-bandwidth.png", _saves(bandwidth.draw(points))
+def timelines(trace: Trace) -> Figure:
+    """As recorded, and on the slowest network."""
+    return timeline.draw([trace, replay(trace, PRESETS[-1])], ["recorded", "replayed"])
 
 
-def _saves(figure: Any) -> Callable[[Path], None]:
-    return lambda path: style.save(figure, path)
+def caution() -> str:
+    """Why this machine's own network may come out slower than one that is predicted."""
+    cores = threads_per_rank(1)
+    return (
+        f"{JOB.ranks} processes ran on {cores} usable core{'s' * (cores > 1)}. Here computing, "
+        "posting transfers and the loopback network share the cores; a predicted network takes no "
+        'share, so a fast one may come out faster than "this machine".'
+    )

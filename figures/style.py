@@ -14,6 +14,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from traces.errors import InputError
+from traces.files import replaceable, writing
 
 WIDTH_IN = 7.0  # a page's text between its margins
 DPI = 200
@@ -102,7 +103,8 @@ def colours(names: Sequence[str]) -> dict[str, str]:
 def save(fig: Figure, path: str | os.PathLike[str]) -> None:
     """Write the figure as its suffix says, whole or not at all.
 
-    Raises InputError for a suffix other than .png, .svg or .pdf and for a folder that is not there.
+    Raises InputError for a suffix other than .png, .svg or .pdf, for a folder that is not there,
+    and where something else than a file has the name; RunError for a disk that is full.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -112,10 +114,11 @@ def save(fig: Figure, path: str | os.PathLike[str]) -> None:
         )
     if not path.parent.is_dir():
         raise InputError(f"figure {str(path)!r}: folder {str(path.parent)!r} does not exist")
+    replaceable(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with look():
+    with writing(path), look():
+        try:
             fig.savefig(unfinished, format=suffix[1:], metadata=_METADATA[suffix])
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
+from analysis.extent import steps_of_all
 from figures import style
 from traces.errors import InputError
 from traces.summary import summarize
@@ -30,6 +31,7 @@ _LABELS = {
 }
 _RANKS = 8  # more do not fit on a page
 _PIXELS = 1400  # a bar that is shorter than the window divided by this is a sliver
+_HATCHED = 100  # a bar that is shorter than the panel divided by this would drown in hatching
 _POOL = 8  # slivers are put together over so many of their largest length
 
 
@@ -37,10 +39,11 @@ def table(trace: Trace, steps: range | None = None) -> pd.DataFrame:
     """What to draw: rank, stream (compute, network), activity, start_s, end_s.
 
     Activities are compute, exposed, hidden and host, merged where they touch. Between the start
-    of the first and the end of the last of `steps` (by default all of four, or the two in the
-    middle of more, where warm-up is over and the end not near), whichever step they belong to.
-    Bars too short to see are put together with their neighbours so that every activity keeps its
-    total. Raises InputError where no rank did anything in these steps.
+    of the first and the end of the last of `steps` (by default, of those that every rank has, all
+    of four or the two in the middle of more, where warm-up is over and the end not near), whichever
+    step they belong to. Bars too short to see are put together with their neighbours so that every
+    activity keeps its total. Raises InputError for an empty range of steps, and where no rank did
+    anything in them.
     """
     begin_s, end_s = _window(trace, _steps(trace, steps))
     shown = trace.ops[trace.ops["rank"].isin(_ranks(trace))]
@@ -64,11 +67,15 @@ def draw(traces: Sequence[Trace], labels: Sequence[str], steps: range | None = N
         axes = fig.subplots(
             len(panels), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
         )[:, 0]
+        longest_s = 0.0
         for ax, trace, label, panel in zip(axes, traces, labels, panels, strict=True):
-            begin_s = _window(trace, _steps(trace, steps))[0]
+            window = _steps(trace, steps)
+            begin_s, end_s = _window(trace, window)[0], float(panel["end_s"].max())
+            longest_s = max(longest_s, end_s - begin_s)
             _bars(ax, panel, begin_s, style.MARKS[trace.run.evidence].hatch)
-            _marks(ax, trace, begin_s, float(panel["end_s"].max()))
-            _title(ax, trace, label, _steps(trace, steps))
+            _marks(ax, trace, begin_s, end_s)
+            _title(ax, trace, label, window)
+        axes[-1].set_xlim(0, longest_s)  # they share it, so it is set once, for all
         axes[-1].set_xlabel("time since the first step shown began")
         axes[-1].xaxis.set_major_formatter(EngFormatter(unit="s"))
         _key(fig, pd.concat(panels)["activity"].unique().tolist(), [t.run.evidence for t in traces])
@@ -92,8 +99,12 @@ def _key(fig: Figure, activities: Sequence[str], evidences: Sequence[str]) -> No
 
 
 def _steps(trace: Trace, steps: range | None) -> range:
-    middle, last = trace.run.steps // 2, trace.run.steps
-    return steps or (range(last) if last <= 4 else range(middle, middle + 2))
+    if steps is None:
+        last = steps_of_all(trace)
+        return range(last) if last <= 4 else range(last // 2, last // 2 + 2)
+    if not steps:
+        raise InputError(f"steps {steps.start} to {steps.stop - 1}: the first is after the last")
+    return steps
 
 
 def _ranks(trace: Trace) -> list[int]:
@@ -174,20 +185,24 @@ def _merge(rows: pd.DataFrame, block: pd.Series[Any]) -> pd.DataFrame:
 
 
 def _bars(ax: Axes, panel: pd.DataFrame, begin_s: float, hatch: str) -> None:
-    """Compute in a thick row, the network in a thin one below it."""
+    """Compute in a thick row, the network in a thin one below it; slivers are not hatched."""
+    longest_s = (panel["end_s"] - panel["start_s"]).max()  # is hatched in any case
+    sliver_s = min(longest_s, (panel["end_s"].max() - begin_s) / _HATCHED)
     ranks = list(panel["rank"].unique())
     row = {"compute": (0.0, 0.5), "network": (0.52, 0.26)}
     for (rank, stream, activity), bars in panel.groupby(["rank", "stream", "activity"]):
         top, height = row[str(stream)]
         spans = np.column_stack([bars["start_s"] - begin_s, bars["end_s"] - bars["start_s"]])
-        ax.broken_barh(
-            spans.tolist(),
-            (ranks.index(rank) + top, height),
-            facecolor=style.ACTIVITIES[str(activity)],
-            edgecolor="white",
-            linewidth=0,
-            hatch=hatch,
-        )
+        sliver = spans[:, 1] < sliver_s
+        for some, hatching in ((spans[~sliver], hatch), (spans[sliver], "")):
+            ax.broken_barh(
+                some.tolist(),
+                (ranks.index(rank) + top, height),
+                facecolor=style.ACTIVITIES[str(activity)],
+                edgecolor="white",
+                linewidth=0,
+                hatch=hatching,
+            )
     ax.set_ylim(len(ranks) - 0.1, -0.15)
     ax.set_yticks([place + 0.25 for place in range(len(ranks))], [f"rank {r}" for r in ranks])
     ax.set_yticks([place + 0.65 for place in range(len(ranks))], ["net"] * len(ranks), minor=True)
@@ -204,8 +219,6 @@ def _marks(ax: Axes, trace: Trace, begin_s: float, end_s: float) -> None:
     for place, rank in enumerate(_ranks(trace)):
         starts_s = begins.loc[begins["rank"] == rank, "start_s"] - begin_s
         ax.vlines(starts_s, place - 0.1, place + 0.85, color="black", linewidth=0.6)
-    ax.margins(x=0.01)
-    ax.set_xlim(left=0)
 
 
 def _title(ax: Axes, trace: Trace, label: str, steps: range) -> None:

@@ -6,16 +6,28 @@ command starts at once; some of them stand on packages above this one.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
 
 from cyclopts import App, CycloptsError
 
+from simnet.commands.console import Terminal
 from traces.errors import InputError, ThinwireError
 
-#: Exit codes that scripts can go by; 1 is left for what should not happen.
-OK, BAD_INPUT, FAILED, INTERRUPTED = 0, 2, 3, 130
+#: Exit codes that scripts can go by; 1 is left for what should not happen. The last two are what
+#: a shell says of a command that SIGINT or SIGPIPE ended.
+OK, BAD_INPUT, FAILED, INTERRUPTED, NOBODY_READS = 0, 2, 3, 130, 141
+
+# What the system says of a path that will not do; anything else is no fault of the arguments.
+_BAD_PATH = (
+    FileExistsError,
+    FileNotFoundError,
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
 
 _HELP = """How fast parallel diffusion inference runs on a slow network, and what makes it faster.
 
@@ -25,7 +37,8 @@ Record a run, replay it on another network, or predict one that nobody has run y
     thinwire replay T --network ethernet-1g
     thinwire predict --model flux-shaped --device l20 --network pcie-4
 
-Exit codes: 0 done; 2 an argument or a file will not do; 3 a run failed or cannot end.
+Exit codes: 0 done; 1 a fault of thinwire's own; 2 an argument or a file will not do; 3 a run failed
+or cannot end, or the system failed; 130 interrupted.
 """
 
 COMMANDS = {
@@ -49,6 +62,7 @@ def build(*, listing: bool) -> App:
         name="thinwire",
         help=_HELP,
         version=_version,
+        console=Terminal(),
         help_format="markdown",
         suppress_keyboard_interrupt=False,  # `call` has a word to say
     )
@@ -68,6 +82,7 @@ def call(arguments: Sequence[str]) -> int:
     try:
         app = build(listing=listing)
         app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
+        sys.stdout.flush()  # here, where a failure can still be told
     except CycloptsError:  # already printed
         return BAD_INPUT
     except ThinwireError as error:
@@ -76,10 +91,24 @@ def call(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("thinwire: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # `thinwire ... | head`: it has seen enough
+        _give_up_stdout()
+        return NOBODY_READS
     except OSError as error:
+        _give_up_stdout()
         print(f"thinwire: {error.filename or 'system'}: {error.strerror}", file=sys.stderr)
-        return BAD_INPUT
+        return BAD_INPUT if isinstance(error, _BAD_PATH) else FAILED
     return OK
+
+
+def _give_up_stdout() -> None:
+    """Where stdout takes no more, keep the interpreter from trying again as it exits."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def main() -> None:

@@ -161,7 +161,7 @@ def _compute_rows(trace: Trace) -> pd.DataFrame:
 
     columns = ["kind", "name", "shape", "cost_s"]
     batches = [batch[batch["kind"] == "compute"] for batch in trace.scan(columns)]
-    rows = pd.concat(batches, ignore_index=True).dropna(subset="cost_s")
+    rows = pd.concat(batches, ignore_index=True)
     if rows.empty:
         raise InputError(
             f"the trace of {trace.run.model!r} on {trace.run.device!r} has no compute times to "

@@ -36,6 +36,8 @@ class Job:
         for name in ("ranks", "steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if not 0 <= self.seed < 2**63 - 1:
+            raise InputError(f"seed is {self.seed}, expected an integer from 0 to 2^63 - 2")
         if self.dtype not in DTYPES:
             raise InputError(f"dtype is {self.dtype!r}, expected one of {', '.join(DTYPES)}")
         tokens = self.preset.tokens

@@ -105,13 +105,15 @@ class Keep(Op):
 class Wait(Op):
     """Block the compute stream until a transfer is complete; gives back what it brought.
 
-    The same ticket may be waited for again, which then takes no time.
+    The same ticket may be waited for again, which then takes no time. `wake_s` is how long the
+    rank takes to go on after that; only replays of recordings know it.
     """
 
-    __slots__ = ("ticket",)
+    __slots__ = ("ticket", "wake_s")
 
-    def __init__(self, ticket: Ticket) -> None:
+    def __init__(self, ticket: Ticket, wake_s: float = 0.0) -> None:
         self.ticket = ticket
+        self.wake_s = wake_s
 
 
 class Lag(Op):

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from traces.columns import COLUMNS
 
 from simnet.cli import OK, call
+from traces.columns import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -100,6 +100,7 @@ def test_the_demo_leaves_its_table_traces_and_figures(
     out = capsys.readouterr().out
     for name in ("pcie-4", "ethernet-10g", "ethernet-1g", "ethernet-100m"):
         assert name in out
+    assert "4 processes ran on" in out
     assert {path.name for path in (tmp_path / "demo").iterdir()} == {
         *("ring", "distrifusion", "table.csv", "latency-against-bandwidth.png"),
         *("timeline-ring.png", "timeline-distrifusion.png"),

@@ -128,7 +128,7 @@ def _header(path: Path) -> dict[str, Stored]:
             entries = json.loads(file.read(length))
         entries.pop("__metadata__", None)
         return {key: _stored(path, 8 + length, size, entry) for key, entry in entries.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise TraceError(f"{path}: is damaged or no safetensors file: {error}") from error
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from traces.columns import COLUMNS, KINDS
-from traces.errors import TraceError
+from traces.errors import InputError, TraceError
 from traces.run import Run
+from traces.shape import payload_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,8 +80,49 @@ def _is_group(name: str, ranks: int) -> bool:
     return len(set(members)) == len(members) and min(members) >= 0 and max(members) < ranks
 
 
+def _outside(rows: pd.DataFrame, column: str, *kinds: str) -> pd.Series[bool]:
+    """Rows of these kinds where the rank in `column` is none of their group's."""
+    ranks, outside = rows[column].to_numpy(), np.zeros(len(rows), bool)
+    for name, places in rows.groupby("group").indices.items():
+        if name:
+            members = [int(member) for member in str(name).split(",")]
+            outside[places] = ~np.isin(ranks[places], members)
+    return rows["kind"].isin(kinds) & outside
+
+
+def _described(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Transfers whose payload's shape is known; that of an imported one may not be."""
+    return ~_on_rank(rows) & (rows["shape"] != "")
+
+
+def _bad_shape(rows: pd.DataFrame, _: Run) -> pd.Series[bool]:
+    described = _described(rows)
+    texts = rows["shape"][described].unique()
+    return described & rows["shape"].isin([text for text in texts if _size(text) is None])
+
+
+def _bad_bytes(rows: pd.DataFrame, _: Run) -> pd.Series[bool]:
+    transfers = rows[_described(rows)]
+    sizes = transfers["shape"].map({text: _size(text) for text in transfers["shape"].unique()})
+    bad = transfers["bytes"] != sizes.where(transfers["kind"] != "recv", 0)
+    return bad.reindex(rows.index, fill_value=False)
+
+
+@lru_cache(maxsize=4096)
+def _size(shape: str) -> int | None:
+    """Bytes of a payload; None for a text that describes none, or one beyond all bounds."""
+    try:
+        size = payload_bytes(shape)
+    except InputError:
+        return None
+    return size if size <= np.iinfo(np.int64).max else None
+
+
 A_TIME = "a time from 0"
 A_PEER = "one of the run's ranks, or -1"
+A_MEMBER = "one of the ranks of the transfer's group"
+SENDS, RECEIVES = ("send", "shift"), ("recv", "shift")
+TRANSFERS = KINDS[2:]
 #: Each is checked where all its columns were asked for.
 RULES = (
     Rule(("kind",), f"one of {', '.join(KINDS)}", lambda r, _: ~r["kind"].isin(KINDS)),
@@ -87,6 +130,11 @@ RULES = (
     Rule(("end_s", "kind"), "a time; only a transfer may lack its end", _bad_end),
     Rule(("end_s", "start_s"), "no time before start_s", lambda r, _: r["end_s"] < r["start_s"]),
     Rule(("cost_s",), A_TIME, lambda r, _: ~_is_time(r["cost_s"].fillna(0.0))),
+    Rule(
+        ("cost_s", "kind"),
+        "a time, as every compute has one",
+        lambda r, _: (r["kind"] == "compute") & r["cost_s"].isna(),
+    ),
     Rule(("host_s",), A_TIME, lambda r, _: ~_is_time(r["host_s"])),
     Rule(("bytes",), "0 or more", lambda r, _: r["bytes"] < 0),
     Rule(("wire_bytes",), "0 or more", lambda r, _: r["wire_bytes"] < 0),
@@ -101,12 +149,12 @@ RULES = (
     Rule(
         ("dst", "kind"),
         "the rank that is sent to",
-        lambda r, _: (r["kind"] == "send") & (r["dst"] < 0),
+        lambda r, _: r["kind"].isin(SENDS) & (r["dst"] < 0),
     ),
     Rule(
         ("src", "kind"),
         "the rank that is received from",
-        lambda r, _: (r["kind"] == "recv") & (r["src"] < 0),
+        lambda r, _: r["kind"].isin(RECEIVES) & (r["src"] < 0),
     ),
     Rule(
         ("stream", "kind"),
@@ -119,6 +167,15 @@ RULES = (
         "the ranks of the transfer's communicator",
         lambda r, _: (r["group"] == "") & ~_on_rank(r),
     ),
+    Rule(
+        ("group", "kind", "rank"),
+        "the row's own rank among them",
+        lambda r, _: _outside(r, "rank", *TRANSFERS),
+    ),
+    Rule(("dst", "kind", "group"), A_MEMBER, lambda r, _: _outside(r, "dst", *SENDS)),
+    Rule(("src", "kind", "group"), A_MEMBER, lambda r, _: _outside(r, "src", *RECEIVES)),
+    Rule(("shape", "kind"), "one tensor's, such as 2x64x128:float32, or none", _bad_shape),
+    Rule(("bytes", "shape", "kind"), "what the shape says; of a recv, 0", _bad_bytes),
 )
 
 

@@ -14,17 +14,32 @@ from traces.errors import InputError, RunError
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name to write; takes the place of `path`, safe on the disk, when all went well.
 
-    Raises InputError or RunError as `writing` does.
+    Raises InputError or RunError as `replaceable` and `writing` do.
     """
+    replaceable(path)
     temporary = path.with_name(path.name + ".tmp")
-    try:
-        with writing(path):
+    with writing(path):
+        try:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def replaceable(path: Path) -> None:
+    """Raises InputError where something else than a file is there: a device must stay one.
+
+    A link to a file is replaced, and the file that it leads to stays as it is.
+    """
+    with writing(path):
+        taken = path.exists() and not path.is_file()
+    if taken:
+        raise InputError(
+            f"{path}: is there and no ordinary file (a folder, device or pipe), so it is not "
+            "replaced; choose another name"
+        )
 
 
 @contextmanager

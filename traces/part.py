@@ -26,11 +26,18 @@ TABLE = pa.schema([(name, _ARROW[dtype]) for name, dtype in COLUMNS.items()])
 ROW = tuple(COLUMNS)[1:]  # of a line, as its rank is in the first one
 END = ROW.index("end_s")
 MAY_LACK = ("end_s", "cost_s")
+#: Of a Parquet file's schema metadata, the key of Run.identity.
+RUN_KEY = b"thinwire.run"
 
 
-def header(rank: int) -> dict[str, Any]:
-    """The first line of a recording."""
-    return {"schema": SCHEMA, "rank": rank, "columns": list(ROW)}
+def header(rank: int, run: object) -> dict[str, Any]:
+    """The first line of a recording; `run` is Run.identity."""
+    return {"schema": SCHEMA, "run": run, "rank": rank, "columns": list(ROW)}
+
+
+def schema(run: str) -> pa.Schema:
+    """Of a Parquet file; `run` is Run.identity."""
+    return TABLE.with_metadata({RUN_KEY: run.encode()})
 
 
 def find(folder: Path, rank: int) -> Part | None:
@@ -47,8 +54,8 @@ def find(folder: Path, rank: int) -> Part | None:
 class ClosedPart:
     """A rank's Parquet file.
 
-    `rows`, `steps` (how many there are) and `unended` (transfers never seen to end) are read from
-    its footer.
+    `run` is the identity of the run it says it is of, None if it says none. `rows`, `steps` (how
+    many there are) and `unended` (transfers never seen to end) are read from its footer.
     """
 
     def __init__(self, path: Path, rank: int) -> None:
@@ -57,6 +64,8 @@ class ClosedPart:
         with _reading(path), pq.ParquetFile(path) as file:
             _same_columns(path, file.schema_arrow)
             groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+            run = (file.schema_arrow.metadata or {}).get(RUN_KEY)
+            self.run: object = run if run is None else run.decode(errors="backslashreplace")
             self.rows: int = file.metadata.num_rows
             self.steps = max((self._of(group, "step").max for group in groups), default=-1) + 1
             self.unended = sum(self._of(group, "end_s").null_count for group in groups)
@@ -72,15 +81,21 @@ class ClosedPart:
         # Without pre_buffer, which would hold all of the (compressed) file in memory.
         options = {"pre_buffer": False, "page_checksum_verification": True}
         with _reading(self.path), pq.ParquetFile(self.path, **options) as file:
+            found = 0
             for batch in file.iter_batches(rows, columns=list(columns)):
+                batch.validate(full=True)  # that text is text
+                found += len(batch)
                 yield _complete(batch, str(self.path))
+            if found != self.rows:
+                raise TraceError(f"{self.path}: has {found} rows, but says that it has {self.rows}")
 
 
 class Recording:
     """A rank's lines, of a process that was killed or still runs.
 
-    `rows`: those of complete steps, the only ones that are read; `steps`: how many are complete;
-    `unended`: transfers among the rows that were never seen to end.
+    `run`: the identity of the run it says it is of, None if it says none; `rows`: those of
+    complete steps, the only ones that are read; `steps`: how many are complete; `unended`:
+    transfers among the rows that were never seen to end.
     """
 
     def __init__(self, path: Path, rank: int) -> None:
@@ -95,7 +110,9 @@ class Recording:
 
     def _header(self, line: bytes) -> None:
         found = self._parse(line, 1)
-        if found != header(self.rank):
+        known = found if isinstance(found, dict) else {}
+        self.run: object = known.get("run")
+        if {"run": None, **known} != header(self.rank, self.run):
             raise TraceError(
                 f"{self.path}: line 1 is not the header of rank {self.rank} with the columns "
                 f"{', '.join(ROW)}; the recording is foreign or damaged"
@@ -158,7 +175,7 @@ class Recording:
     def _parse(self, line: bytes, number: int) -> Any:
         try:
             return json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damage(number, "JSON") from error
 
     def _damage(self, number: int, expected: str) -> TraceError:
@@ -175,7 +192,7 @@ Part = ClosedPart | Recording
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         reason = "it is empty" if path.is_file() and path.stat().st_size == 0 else error
         raise TraceError(f"{path}: cannot be read: {reason}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,17 +36,33 @@ def header(folder: Path) -> Run:
 
 
 def parts(folder: Path, run: Run) -> dict[int, Part]:
-    """By rank, what was recorded. Raises TraceError for damage, and where there are no rows."""
+    """By rank, what was recorded; `run` says how many ranks there may be.
+
+    Raises TraceError for damage, for a part of another recording, and where there are no rows.
+    """
     found = {}
+    identity = header(folder).identity  # that of `run` is another where steps were cut away
     for rank, path in rank_folders(folder).items():
         if rank >= run.ranks:
             raise TraceError(f"{path}: {HEADER} says that there are {run.ranks} ranks")
         part = find(path, rank)
         if part is not None:
+            _same_run(part, identity)
             found[rank] = part
     if not any(part.rows for part in found.values()):
         raise TraceError(f"{folder}: the trace is empty: no rank has completed a step")
     return found
+
+
+def _same_run(part: Part, identity: str) -> None:
+    if part.run == identity:
+        return
+    its = "no run that it names" if part.run is None else f"run {reprlib.repr(part.run)}"
+    raise TraceError(
+        f"{part.path}: is of {its}, but {part.path.parent.parent / HEADER} is of run "
+        f"{identity!r}: the part belongs to another recording, or {HEADER} was edited; bring "
+        "together again what was recorded together"
+    )
 
 
 def problems(folder: Path, run: Run, parts: Mapping[int, Part]) -> tuple[str, ...]:
@@ -127,7 +144,7 @@ def rank_folders(folder: Path) -> dict[int, Path]:
 def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TraceError(f"{path}: is not JSON; the file is damaged or foreign") from error
     except OSError as error:
         raise TraceError(f"{path}: cannot be read: {error.strerror}") from error

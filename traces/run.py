@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -26,6 +28,7 @@ class Run:
     codec: str = "raw"
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
+    started: str = ""  # when it was recorded, ISO 8601 in UTC; empty for what was computed
     schema: int = SCHEMA
 
     @property
@@ -34,6 +37,12 @@ class Run:
         return {"distributed": "measured", "local": "measured compute"}.get(
             self.driver, "predicted"
         )
+
+    @property
+    def identity(self) -> str:
+        """16 hex digits that tell this recording from others; every part of its trace has them."""
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
         """Plain types, for run.json."""
@@ -70,5 +79,6 @@ def _misfit(name: str, value: object) -> str | None:
     elif name in ("seed", "schema"):
         fits, expected = type(value) is int, "an integer"
     elif name == "versions":
-        fits, expected = isinstance(value, dict), "an object of names and versions"
+        fits = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+        expected = "an object of names and versions"
     return None if fits else expected

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,7 +28,7 @@ from traces.columns import COLUMNS
 from traces.errors import InputError, TraceError
 from traces.files import replacing, writing
 from traces.operation import Operation
-from traces.part import CLOSED, GROUP_ROWS, LINES, TABLE, Recording, header
+from traces.part import CLOSED, GROUP_ROWS, LINES, TABLE, Recording, header, schema
 from traces.run import Run
 from traces.trace import Trace
 
@@ -76,11 +76,13 @@ def _clear(folder: Path, *, overwrite: bool) -> None:
 class PartWriter:
     """Records one rank. What it was given is safe from the end of this process once a step is done.
 
-    `path` is a folder that `create` made. Raises InputError where the rank is there already.
+    `path` is a folder that `create` made; the part says that it belongs to the run.json there.
+    Raises InputError where there is none, or the rank is there already.
     """
 
     def __init__(self, path: str | PathLike[str], rank: int) -> None:
         self.rank = rank
+        self.run = reading.header(Path(path)).identity
         self.folder = Path(path) / f"rank-{rank}"
         self.steps = 0
         self.ends: list[bytes] = []  # lines that go to disk with the next step
@@ -90,7 +92,7 @@ class PartWriter:
         with writing(lines):
             self.folder.mkdir(exist_ok=True)
             with replacing(lines) as temporary:  # so that no recording lacks its header
-                temporary.write_bytes(_line(header(rank)))
+                temporary.write_bytes(_line(header(rank, self.run)))
 
     def end(self, seq: int, end_s: float) -> None:
         """A transfer whose row was written is complete; goes to disk with the next step."""
@@ -115,7 +117,8 @@ class PartWriter:
         """Turn the lines into a Parquet file."""
         self._write()
         recording = Recording(self.folder / LINES, self.rank)
-        _write_parquet(self.folder / CLOSED, recording.batches(tuple(COLUMNS), GROUP_ROWS))
+        batches = recording.batches(tuple(COLUMNS), GROUP_ROWS)
+        _write_parquet(self.folder / CLOSED, self.run, batches)
         recording.path.unlink()
 
     def _keep(self, step: int, kept: Mapping[str, torch.Tensor]) -> None:
@@ -156,7 +159,7 @@ def save(trace: Trace, folder: Path, *, overwrite: bool) -> None:
         part = folder / f"rank-{rank}"
         with writing(part):
             part.mkdir(exist_ok=True)
-        _write_parquet(part / CLOSED, map(_arrow, frames))
+        _write_parquet(part / CLOSED, trace.run.identity, map(_arrow, frames))
     if trace.folder is not None:
         _copy_kept(trace.folder, folder, trace.run)
 
@@ -186,11 +189,12 @@ def _row(operation: Operation) -> bytes:
     return _line([None if isinstance(v, float) and math.isnan(v) else v for v in values])
 
 
-def _write_parquet(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
-    """The same rows give the same bytes, if they come GROUP_ROWS at a time."""
+def _write_parquet(path: Path, run: str, batches: Iterable[pa.RecordBatch]) -> None:
+    """The same rows of the same run give the same bytes, if they come GROUP_ROWS at a time."""
+    options: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True}
     with (
         replacing(path) as temporary,
-        pq.ParquetWriter(temporary, TABLE, compression="zstd", write_page_checksum=True) as writer,
+        pq.ParquetWriter(temporary, schema(run), **options) as writer,
     ):
         for batch in batches:
             writer.write_batch(batch, row_group_size=GROUP_ROWS)

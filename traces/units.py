@@ -10,7 +10,6 @@ from decimal import Decimal
 from traces.errors import InputError
 
 GB = 10**9
-MIB = 2**20
 
 _NUMBER = re.compile(
     r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?|[-+]?inf|nan)\s*(\S.*?)?\s*", re.IGNORECASE

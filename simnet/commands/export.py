@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from simnet.commands.options import TracePath
-from traces.trace import Trace
+from simnet.commands.output import open_trace
 
 
 def export(trace: TracePath, to: Path) -> None:
@@ -24,5 +24,5 @@ def export(trace: TracePath, to: Path) -> None:
     """
     from traces.perfetto import write
 
-    write(Trace.open(trace), to)
+    write(open_trace(trace), to)
     print(f"{to}: open it at https://ui.perfetto.dev")

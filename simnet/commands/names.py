@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 from simnet.commands.options import Json
 from simnet.commands.output import print_json, print_table
 from traces.units import format_rate, format_s
 
-Table = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+Record = Mapping[str, Any]
+
+
+class Column(NamedTuple):
+    """Of a table: its title, the key of its value in a record, and how the value is written."""
+
+    title: str
+    key: str
+    text: Callable[[Any], str] = str
 
 
 def names(
@@ -26,63 +35,94 @@ def names(
     what
         models, schedules, networks or devices.
     json
-        Print the list as JSON.
+        Print the list as JSON: plain numbers, with their unit at the end of the key.
     """
-    columns, rows = _TABLES[what]()
+    listed, columns = _LISTS[what]
+    records = list(listed())
     if json:
-        print_json([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
-    else:
-        print_table(what, columns, rows)
+        print_json([{key: _plain(value) for key, value in record.items()} for record in records])
+        return
+    rows = [[column.text(record[column.key]) for column in columns] for record in records]
+    print_table(what, [column.title for column in columns], rows)
 
 
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, float) and math.isinf(value) else value
+    return "inf" if value == math.inf else value
 
 
-def _models() -> Table:
+def _models() -> Iterator[Record]:
     from simnet.models.presets import PRESETS
 
-    rows = [(p.name, p.layers, p.hidden, p.heads, p.tokens, p.source) for p in PRESETS.values()]
-    return ("name", "layers", "hidden", "heads", "tokens", "source"), rows
+    keys = ("name", "layers", "hidden", "heads", "tokens", "source")
+    return ({key: getattr(preset, key) for key in keys} for preset in PRESETS.values())
 
 
-def _schedules() -> Table:
+def _schedules() -> Iterator[Record]:
     from simnet.schedules.named import SCHEDULES, parameters
 
-    rows = [
-        (name, ", ".join(f"{p}={v}" for p, v in parameters(kind).items()), _first_line(kind))
-        for name, kind in SCHEDULES.items()
-    ]
-    return ("name", "parameters", "paper"), rows
+    for name, kind in SCHEDULES.items():
+        paper = (kind.__doc__ or "").splitlines()[0]
+        yield {"name": name, "parameters": parameters(kind), "paper": paper}
 
 
-def _first_line(kind: type) -> str:
-    return (kind.__doc__ or "").splitlines()[0]
-
-
-def _networks() -> Table:
+def _networks() -> Iterator[Record]:
     from simnet.network.presets import NETWORKS
 
-    rows = [
-        (name, format_rate(links.rate_bps), format_s(links.latency_s))
-        for name, links in NETWORKS.items()
-    ]
-    return ("name", "rate each way", "latency"), rows
+    for name, links in NETWORKS.items():
+        yield {"name": name, "rate_bps": links.rate_bps, "latency_s": links.latency_s}
 
 
-def _devices() -> Table:
+def _devices() -> Iterator[Record]:
+    from dataclasses import asdict
+
     from simnet.devices import DEVICES
 
-    rows = [
-        (d.name, f"{d.flops / 1e12:.3g}", f"{d.flops_fp32 / 1e12:.3g}", d.source)
-        for d in DEVICES.values()
-    ]
-    return ("name", "16-bit TFLOP/s", "32-bit TFLOP/s", "source of the first"), rows
+    return map(asdict, DEVICES.values())
 
 
-_TABLES = {
-    "models": _models,
-    "schedules": _schedules,
-    "networks": _networks,
-    "devices": _devices,
+def _settings(parameters: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in parameters.items())
+
+
+def _tera(flops: float) -> str:
+    return f"{flops / 1e12:.3g}"
+
+
+_LISTS: dict[str, tuple[Callable[[], Iterator[Record]], tuple[Column, ...]]] = {
+    "models": (
+        _models,
+        (
+            Column("name", "name"),
+            Column("layers", "layers"),
+            Column("hidden", "hidden"),
+            Column("heads", "heads"),
+            Column("tokens", "tokens"),
+            Column("source", "source"),
+        ),
+    ),
+    "schedules": (
+        _schedules,
+        (
+            Column("name", "name"),
+            Column("parameters", "parameters", _settings),
+            Column("paper", "paper"),
+        ),
+    ),
+    "networks": (
+        _networks,
+        (
+            Column("name", "name"),
+            Column("rate each way", "rate_bps", format_rate),
+            Column("latency", "latency_s", format_s),
+        ),
+    ),
+    "devices": (
+        _devices,
+        (
+            Column("name", "name"),
+            Column("16-bit TFLOP/s", "flops", _tera),
+            Column("32-bit TFLOP/s", "flops_fp32", _tera),
+            Column("source of the first", "source"),
+        ),
+    ),
 }

@@ -10,15 +10,35 @@ from cyclopts import Parameter
 
 from simnet.job import Job
 from simnet.network.links import Links
+from simnet.network.network import Network
+from simnet.network.presets import NETWORKS
 from simnet.network.presets import network as preset_network
+from simnet.network.recorded import RecordedNetwork
 from simnet.schedules.base import Schedule
 from simnet.schedules.named import schedule as named_schedule
-from traces.errors import InputError
+from traces.errors import InputError, unknown
+from traces.trace import Trace
 from traces.units import parse_rate, parse_time
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 TracePath = Annotated[Path, Parameter(help="A trace: the folder that `thinwire run` made.")]
+#: Name under which --network means the one that the trace was recorded on.
+RECORDED = "recorded"
+
+
+def comma_separated(text: str) -> tuple[str, ...]:
+    """The names in "a,b" or "a, b"."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def keep_apart(out: Path | None, source: Path) -> None:
+    """Raises InputError where a prediction would take the place of what it is made from."""
+    if out is not None and out.resolve() == source.resolve():
+        raise InputError(
+            f"{out}: --out is what the prediction is made from, which it would replace; "
+            "name another folder"
+        )
 
 
 @Parameter(name="*")
@@ -72,8 +92,7 @@ class NetworkChoice:
     def links(self) -> Links:
         """The network; raises InputError unless exactly one is described."""
         if self.network is not None:
-            if self.rate is not None or self.latency is not None:
-                raise InputError("give --network, or --rate and --latency, but not both")
+            self._expect_no_links()
             return preset_network(self.network)
         if self.rate is None:
             raise InputError(
@@ -83,3 +102,18 @@ class NetworkChoice:
         latency = self.latency or "0s"
         name = f"{self.rate} {latency}"
         return Links(name, parse_rate(self.rate), parse_time(latency))
+
+    def network_for(self, trace: Trace) -> Network:
+        """The same for a replay of this trace, whose own network goes by the name "recorded"."""
+        if self.network is None:
+            return self.links()
+        self._expect_no_links()
+        if self.network == RECORDED:
+            return RecordedNetwork.from_trace(trace)
+        if self.network not in NETWORKS:
+            raise unknown("network", self.network, [*NETWORKS, RECORDED])
+        return NETWORKS[self.network]
+
+    def _expect_no_links(self) -> None:
+        if self.rate is not None or self.latency is not None:
+            raise InputError("give --network, or --rate and --latency, but not both")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from simnet.commands.options import Flag, GpuWorkload, Json, NetworkChoice
-from simnet.commands.output import report, step_progress
+from simnet.commands.options import Flag, GpuWorkload, Json, NetworkChoice, keep_apart
+from simnet.commands.output import open_trace, report, step_progress
 from simnet.costs import CostModel, MeasuredCosts, Roofline
 from simnet.devices import device as preset_device
 from traces.errors import InputError
@@ -50,6 +50,8 @@ def predict(
     """
     from simnet.drivers.simulated import simulate
 
+    if costs is not None:
+        keep_apart(out, costs)
     cost, network = _cost_model(device, costs), choice.links()
     schedule, job = workload.chosen_schedule(), workload.job()
     with step_progress(f"simulating {workload.schedule}", job.steps) as observer:
@@ -62,6 +64,8 @@ def predict(
 def _cost_model(device: str | None, costs: Path | None) -> CostModel:
     if device is not None and costs is not None:
         raise InputError("give --device or --costs, not both")
+    if costs is not None and costs.is_dir():
+        return MeasuredCosts.from_trace(open_trace(costs))
     if costs is not None:
         return MeasuredCosts.open(costs)
     if device is not None:

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from simnet.commands.options import Json, TracePath
-from simnet.commands.output import print_json, print_table
+from simnet.commands.output import open_trace, print_json, print_table
 from simnet.costs import MeasuredCosts
-from traces.trace import Trace
 from traces.units import format_s
 
 
@@ -36,7 +35,7 @@ def profile(
     json
         Print the costs as JSON.
     """
-    costs = MeasuredCosts.from_trace(Trace.open(trace))
+    costs = MeasuredCosts.from_trace(open_trace(trace))
     if out is not None:
         costs.save(out)
     records: list[dict[Any, Any]] = costs.table().to_dict(orient="records")

@@ -7,14 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from simnet.commands.options import Flag, Json, NetworkChoice, TracePath
-from simnet.commands.output import report, step_progress
+from simnet.commands.options import Flag, Json, NetworkChoice, TracePath, keep_apart
+from simnet.commands.output import open_common, open_trace, report, step_progress
 from traces.summary import summarize
-from traces.trace import Trace
 
 _ASK = NetworkChoice()
-#: Name under which --network means the one that the trace was recorded on.
-RECORDED = "recorded"
 
 
 def replay(
@@ -51,14 +48,10 @@ def replay(
         Print the summary as JSON.
     """
     from simnet.drivers.replay import replay as replayed
-    from simnet.network.recorded import RecordedNetwork
-    from traces.partial import common_steps
 
-    links = None if choice.network == RECORDED else choice.links()
-    recording = Trace.open(trace)
-    if partial:
-        recording = common_steps(recording)
-    network = links or RecordedNetwork.from_trace(recording)
+    keep_apart(out, trace)
+    recording = (open_common if partial else open_trace)(trace)
+    network = choice.network_for(recording)
     with step_progress(f"replaying on {network.name}", recording.run.steps) as observer:
         predicted = replayed(recording, network, observer)
     if out is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from simnet.commands.options import Flag, Json, Workload
-from simnet.commands.output import report, step_progress
+from simnet.commands.options import Flag, Json, Workload, comma_separated
+from simnet.commands.output import report, say_what_is_missing, step_progress
+from traces.errors import InputError
 from traces.summary import summarize
 from traces.trace import Trace
 
@@ -54,46 +56,43 @@ def run(
     json
         Print the summary as JSON.
     """
-    from simnet.drivers.torchrun import started_by_torchrun
-
     schedule = workload.chosen_schedule()
-    job = workload.job(device or _best_device(1 if driver == "local" else workload.ranks))
-    live = _under_torchrun if started_by_torchrun() else _DRIVERS[driver]
+    live, gpus = _chosen(driver, workload.ranks)
+    job = workload.job(_device(device, gpus))
     with step_progress(f"{workload.schedule} on {job.ranks} ranks", job.steps) as observer:
-        trace = live()(
-            schedule,
-            job,
-            out,
-            keep=tuple(filter(None, keep.split(","))),
-            observer=observer,
-            overwrite=overwrite,
+        trace = live(
+            schedule, job, out, keep=comma_separated(keep), observer=observer, overwrite=overwrite
         )
     if trace is not None:
+        say_what_is_missing(out, trace.problems)
         report(summarize(trace), as_json=json, more={"trace": str(out)})
 
 
-def _best_device(gpus: int) -> str:
+def _chosen(driver: str, ranks: int) -> tuple[Callable[..., Trace | None], int]:
+    """What runs the ranks, and how many GPUs of this host they would take."""
+    from simnet.drivers.launch import run_distributed
+    from simnet.drivers.local import run_local
+    from simnet.drivers.torchrun import run_under_torchrun, started_by_torchrun
+
+    if not started_by_torchrun():
+        return (run_local, 1) if driver == "local" else (run_distributed, ranks)
+    if driver == "local":
+        raise InputError(
+            "--driver local plays all ranks in one process, but torchrun has started one for "
+            "each; start `thinwire run` by itself, or leave --driver local out"
+        )
+    here = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return run_under_torchrun, int(here) if here.isdecimal() else ranks
+
+
+def _device(asked: str | None, gpus: int) -> str:
+    """What was asked for; by default GPUs where there are enough."""
     import torch
 
-    return "cuda" if torch.cuda.device_count() >= gpus else "cpu"
-
-
-def _distributed() -> Callable[..., Trace]:
-    from simnet.drivers.launch import run_distributed
-
-    return run_distributed
-
-
-def _local() -> Callable[..., Trace]:
-    from simnet.drivers.local import run_local
-
-    return run_local
-
-
-def _under_torchrun() -> Callable[..., Trace | None]:
-    from simnet.drivers.torchrun import run_under_torchrun
-
-    return run_under_torchrun
-
-
-_DRIVERS = {"distributed": _distributed, "local": _local}
+    found = torch.cuda.device_count()
+    if asked == "cuda" and found < gpus:
+        raise InputError(
+            f"--device cuda: {gpus} of this host's GPUs are needed, and torch finds {found}; "
+            "take fewer ranks or --device cpu"
+        )
+    return asked or ("cuda" if found >= gpus else "cpu")

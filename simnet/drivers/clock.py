@@ -11,7 +11,9 @@ import torch
 import torch.distributed as dist
 
 from simnet.drivers.communicator import Ticket
+from simnet.drivers.log import describe, where
 from simnet.network.network import Line
+from traces.errors import RunError
 from traces.operation import Operation
 
 
@@ -48,6 +50,7 @@ class HostClock:
         self.zero_s = 0.0
         self.queues: dict[Line, SimpleQueue[tuple[Ticket, dist.Work] | None]] = {}
         self.watchers: list[threading.Thread] = []
+        self.lost: Ticket | None = None  # the last transfer that failed
 
     def begin(self, offset_s: float) -> None:
         """See Clock."""
@@ -82,6 +85,11 @@ class HostClock:
             queue.put(None)
         for watcher in self.watchers:
             watcher.join()
+        if self.lost is not None:
+            raise RunError(
+                f"rank {self.lost.row.rank}, {where(self.lost.row.step, self.lost.row.layer)}: "
+                f"{describe(self.lost.op)}, which nobody waited for, failed: {self.lost.error}"
+            )
 
     def _start(self, line: Line) -> None:
         queue = self.queues[line] = SimpleQueue()
@@ -96,6 +104,7 @@ class HostClock:
                 work.wait()
             except Exception as error:  # handed to whoever waits for this ticket  # noqa: BLE001
                 ticket.error = error
+                self.lost = ticket
                 ticket.done.set()
                 continue
             with ticket.lock:
@@ -106,6 +115,10 @@ class HostClock:
     def _ended(self, ticket: Ticket) -> None:
         self.stamp(ticket.row, "end_s")
         ticket.done.set()
+
+
+#: Where a shift of a rank to itself stands.
+_ITSELF = Line("itself", ())
 
 
 class CudaClock:
@@ -131,8 +144,12 @@ class CudaClock:
 
     def watch(self, ticket: Ticket) -> None:
         """A stream of its own waits for the transfer, so that compute does not have to."""
-        line = ticket.works[0][0] if ticket.works else Line("none", ())
-        side = self.side_streams.setdefault(line, torch.cuda.Stream())
+        line = ticket.works[0][0] if ticket.works else _ITSELF
+        if line not in self.side_streams:
+            self.side_streams[line] = torch.cuda.Stream()
+        side = self.side_streams[line]
+        side.wait_stream(torch.cuda.current_stream())  # it begins when the compute stream asks
+        self.under_way = [(t, ended) for t, ended in self.under_way if not ended.query()]
         with torch.cuda.stream(side):
             for _, work in ticket.works:
                 work.wait()
@@ -146,8 +163,13 @@ class CudaClock:
     def settle(self) -> None:
         """See Clock."""
         torch.cuda.current_stream().synchronize()
-        self.under_way = [(t, ended) for t, ended in self.under_way if not ended.query()]
         self.stamps = [stamp for stamp in self.stamps if not self._read(*stamp)]
+        # Times between events are float32 milliseconds: the zero moves along to keep them small.
+        now = torch.cuda.Event(enable_timing=True)
+        now.record()
+        now.synchronize()
+        self.offset_s += self.zero.elapsed_time(now) / 1000
+        self.zero = now
 
     def drain(self) -> None:
         """See Clock."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,12 +36,18 @@ class Ticket:
 
 
 class Communicators:
-    """The process groups of one rank, made when first used."""
+    """The process groups of one rank.
 
-    def __init__(self) -> None:
+    All ranks make all groups, in the same order, before a run: made when first used, they would
+    wait for each other in whatever order a schedule comes to them.
+    """
+
+    def __init__(self, groups: Iterable[Group]) -> None:
         self.rank = dist.get_rank()
         self.world = Group(tuple(range(dist.get_world_size())))
         self.process_groups: dict[Group, dist.ProcessGroup | None] = {self.world: None}
+        for group in sorted(set(groups) - {self.world}):
+            self.process_groups[group] = dist.new_group(list(group.ranks))
         self.posts: dict[type[Transfer], Callable[[Any, Group], tuple[Any, list[dist.Work]]]] = {
             Send: self._send,
             Recv: self._recv,
@@ -62,24 +68,17 @@ class Communicators:
         value, works = self.posts[type(op)](op, group)
         return Ticket(op, row, value, list(zip(stands_in, works, strict=True)))
 
-    def _process_group(self, group: Group) -> dist.ProcessGroup | None:
-        if group not in self.process_groups:
-            self.process_groups[group] = dist.new_group(
-                list(group.ranks), use_local_synchronization=True
-            )
-        return self.process_groups[group]
-
     def _send(self, op: Send, group: Group) -> tuple[Any, list[dist.Work]]:
-        return None, [_some(dist.isend(op.value, op.to, self._process_group(group)))]
+        return None, [_some(dist.isend(op.value, op.to, self.process_groups[group]))]
 
     def _recv(self, op: Recv, group: Group) -> tuple[Any, list[dist.Work]]:
         value = torch.empty_like(op.value)
-        return value, [_some(dist.irecv(value, op.source, self._process_group(group)))]
+        return value, [_some(dist.irecv(value, op.source, self.process_groups[group]))]
 
     def _shift(self, op: Shift, group: Group) -> tuple[Any, list[dist.Work]]:
         # The receive first: a sender waits for its receiver to be ready, and with two ranks that
         # message would queue behind the bulk data of the other direction.
-        process_group = self._process_group(group)
+        process_group = self.process_groups[group]
         to, source = op.peers(self.rank, group)
         value = torch.empty_like(op.value)
         receive = dist.P2POp(dist.irecv, value, source, process_group)
@@ -90,17 +89,17 @@ class Communicators:
 
     def _all_gather(self, op: AllGather, group: Group) -> tuple[Any, list[dist.Work]]:
         values = [torch.empty_like(op.value) for _ in group.ranks]
-        process_group = self._process_group(group)
+        process_group = self.process_groups[group]
         return values, [_some(dist.all_gather(values, op.value, process_group, async_op=True))]
 
     def _all_reduce(self, op: AllReduce, group: Group) -> tuple[Any, list[dist.Work]]:
         value = op.value.clone()
-        process_group = self._process_group(group)
+        process_group = self.process_groups[group]
         return value, [_some(dist.all_reduce(value, group=process_group, async_op=True))]
 
     def _all_to_all(self, op: AllToAll, group: Group) -> tuple[Any, list[dist.Work]]:
         value = torch.empty_like(op.value)
-        process_group = self._process_group(group)
+        process_group = self.process_groups[group]
         work = dist.all_to_all_single(value, op.value, group=process_group, async_op=True)
         return list(value.chunk(len(group.ranks))), [_some(work)]
 

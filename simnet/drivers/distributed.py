@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -17,12 +17,14 @@ from simnet.drivers.log import Log, describe
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.offsets import common_time
 from simnet.drivers.recorder import Recorder
+from simnet.drivers.warm_up import warm_up
 from simnet.ops import (
     AllGather,
     AllReduce,
     AllToAll,
     At,
     Compute,
+    Group,
     Keep,
     Op,
     Program,
@@ -40,33 +42,34 @@ if TYPE_CHECKING:
     from simnet.schedules.base import Schedule
 
 
-def run_rank(
-    schedule: Schedule,
-    job: Job,
-    path: Path,
-    *,
-    ranks_here: int,
-    keep: Collection[str] = (),
-    observer: Observer | None = None,
-) -> None:
-    """Run this process's rank and record its part of the trace at `path`.
+class Task(NamedTuple):
+    """What every rank is told."""
 
-    torch.distributed is initialised, and the trace's folder made. Raises RunError where a peer is
-    lost, naming the rank, operation, step and layer that noticed.
+    schedule: Schedule
+    job: Job
+    path: Path
+    keep: tuple[str, ...]
+    groups: list[Group]  # of ranks that talk to each other, as the dry run found them
+
+
+def run_rank(task: Task, ranks_here: int, observer: Observer) -> None:
+    """Run this process's rank and record its part of the trace.
+
+    torch.distributed is initialised, and the trace's folder made. `ranks_here` share this host's
+    cores. Raises RunError where a peer is lost or something fails, naming the rank, operation,
+    step and layer that noticed.
     """
-    rank = dist.get_rank()
-    communicators = Communicators()
+    rank, job = dist.get_rank(), task.job
     with torch.inference_mode(), compute_threads(ranks_here):
-        # One step that nobody records: buffers, connections and threads come into being.
-        unrecorded = Log(rank, Observer())
-        LiveRank(unrecorded, clock_for(job.device), communicators).run(
-            schedule(job.one_step(), rank)
-        )
-        recorder = Recorder(path, [rank], keep)
-        log = Log(rank, Observers(recorder, observer or Observer()))
+        communicators = Communicators(task.groups)
+        short = warm_up(task.schedule, job)
+        unrecorded = Log(rank, short.steps, Observer())
+        LiveRank(unrecorded, clock_for(job.device), communicators).run(task.schedule(short, rank))
+        recorder = Recorder(task.path, [rank], task.keep)
+        log = Log(rank, job.steps, Observers(recorder, observer))
         clock = clock_for(job.device)
         clock.begin(common_time())
-        LiveRank(log, clock, communicators).run(schedule(job, rank))
+        LiveRank(log, clock, communicators).run(task.schedule(job, rank))
         recorder.close()
     dist.barrier()
 
@@ -96,8 +99,12 @@ class LiveRank:
             except StopIteration as stop:
                 self.clock.drain()
                 self._settle()
-                self.log.close_step()
+                self.log.finish()
                 return stop.value
+            except ThinwireError:
+                raise
+            except Exception as error:
+                raise RunError(f"{self.log}: the schedule itself failed: {error!r}") from error
             handler = self.handlers.get(type(op))
             if handler is None:
                 raise ScheduleError(f"{self.log}: the schedule yields {op!r}, not an operation")

@@ -51,15 +51,17 @@ Machine = Callable[[Compute], Work]
 
 
 def play(
-    programs: Sequence[Program], machine: Machine, network: Network, observer: Observer
+    programs: Sequence[Program], steps: int, machine: Machine, network: Network, observer: Observer
 ) -> tuple[list[Operation], list[Any]]:
-    """Run every rank to its end; gives the operations by rank, and the ranks' outputs.
+    """Run every rank through all its steps; gives the operations by rank, and the ranks' outputs.
 
-    Raises ScheduleError for a deadlock, for transfers that do not match or that nobody takes,
-    and for whatever goes wrong inside a Compute.
+    Raises ScheduleError for a deadlock, for transfers that do not match or that nobody takes, and
+    for whatever goes wrong inside a schedule or a Compute.
     """
-    engine = Engine(len(programs), machine, network, observer)
-    ranks = [Rank(engine, rank, program) for rank, program in enumerate(programs)]
+    engine = Engine(len(programs), machine, network)
+    ranks = [
+        Rank(engine, Log(rank, steps, observer), program) for rank, program in enumerate(programs)
+    ]
     engine.env.run()
     if not all(rank.finished for rank in ranks) or engine.left_over():
         raise ScheduleError(_stuck(ranks, engine.left_over()))
@@ -81,11 +83,10 @@ def collector_paused() -> Iterator[None]:
 class Engine:
     """What the ranks share: the clock, the machine, the network and its lanes."""
 
-    def __init__(self, ranks: int, machine: Machine, network: Network, observer: Observer) -> None:
+    def __init__(self, ranks: int, machine: Machine, network: Network) -> None:
         self.env = simpy.Environment()
         self.world = Group(tuple(range(ranks)))
         self.machine = machine
-        self.observer = observer
         self.traffic = network.traffic(self.env)
         self.lanes: dict[Line, Lane] = {}
 
@@ -104,10 +105,10 @@ class Engine:
 class Rank:
     """One rank: its program, and what it has done."""
 
-    def __init__(self, engine: Engine, rank: int, program: Program) -> None:
+    def __init__(self, engine: Engine, log: Log, program: Program) -> None:
         self.engine = engine
         self.env = engine.env
-        self.log = Log(rank, engine.observer)
+        self.log = log
         self.program = program
         self.host_s = 0.0  # since the last operation
         self.waiting: Ticket | None = None
@@ -129,7 +130,7 @@ class Rank:
             try:
                 op = self.program.send(value)
             except StopIteration as stop:
-                self.log.close_step()
+                self.log.finish()
                 self.output, self.finished = stop.value, True
                 return
             except ThinwireError:
@@ -183,6 +184,8 @@ class Rank:
             ticket.complete = ticket.complete or self.env.event()
             yield ticket.complete
             self.waiting = None
+        if op.wake_s:
+            yield self.env.timeout(op.wake_s)
         row.end_s = self.env.now
         return ticket.value
 

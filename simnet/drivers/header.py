@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from traces.run import Run
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
 from simnet.schedules.named import spec
+from traces.run import Run
 from traces.versions import versions
 
 if TYPE_CHECKING:
@@ -14,17 +14,29 @@ if TYPE_CHECKING:
     from simnet.schedules.base import Schedule
 
 
-def header(schedule: Schedule, job: Job, *, driver: str, device: str, network: str) -> Run:
+class Where(TypedDict, total=False):
+    """How and on what it runs: fields of Run."""
+
+    driver: Required[str]
+    device: Required[str]
+    network: Required[str]
+    started: str
+
+
+def header(schedule: Schedule, job: Job, **where: Unpack[Where]) -> Run:
     """What was run, on what."""
     return Run(
         model=job.model_name,
         schedule=spec(schedule),
         ranks=job.ranks,
         steps=job.steps,
-        driver=driver,
-        device=device,
-        network=network,
         dtype=job.dtype,
         seed=job.seed,
         versions=versions(),
+        **where,
     )
+
+
+def now() -> str:
+    """For `started`: with microseconds, so that no two recordings have the same."""
+    return datetime.now(UTC).isoformat()

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 import torch
 import torch.distributed as dist
-from traces.run import Run
 
-from simnet.drivers.distributed import run_rank
+from simnet.drivers.distributed import Task, run_rank
 from simnet.drivers.hardware import describe_device
-from simnet.drivers.header import header
+from simnet.drivers.header import header, now
 from simnet.drivers.observer import Observer
 from simnet.drivers.simulated import dry_run
 from traces.errors import RunError, ThinwireError
 from traces.operation import Operation
+from traces.run import Run
 from traces.store import create
 from traces.trace import Trace
 
@@ -36,17 +36,10 @@ if TYPE_CHECKING:
 _TIMEOUT = timedelta(minutes=10)
 # When one rank fails the others soon do; so long is waited for each, to see which was first.
 _GRACE_S = 0.5
+# To end when asked to.
+_END_S = 5.0
 #: Exit code of a rank that failed and could say why.
 FAILED = 3
-
-
-class Task(NamedTuple):
-    """What every rank is told."""
-
-    schedule: Schedule
-    job: Job
-    path: Path
-    keep: tuple[str, ...]
 
 
 def run_distributed(
@@ -65,12 +58,13 @@ def run_distributed(
     that call this need the usual `if __name__ == "__main__":`, for every rank imports them.
     """
     schedule.check(job)
-    dry_run(schedule, job, keep)
+    task = Task(schedule, job, path, tuple(keep), dry_run(schedule, job, keep))
     create(path, live_header(schedule, job), overwrite=overwrite)
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-    task = Task(schedule, job, path, tuple(keep))
-    crew = Crew([_start(rank, task, store.port) for rank in range(job.ranks)])
+    crew = Crew()
     try:
+        for rank in range(job.ranks):
+            crew.members.append(_start(rank, task, store.port))
         crew.watch(observer or Observer())
     finally:
         crew.stop()
@@ -85,6 +79,7 @@ def live_header(schedule: Schedule, job: Job) -> Run:
         driver="distributed",
         device=describe_device(job.device),
         network="NCCL" if job.device.startswith("cuda") else "gloo",
+        started=now(),
     )
 
 
@@ -99,8 +94,8 @@ class Member(NamedTuple):
 class Crew:
     """The processes of a run."""
 
-    def __init__(self, members: Sequence[Member]) -> None:
-        self.members = members
+    def __init__(self) -> None:
+        self.members: list[Member] = []
 
     def watch(self, observer: Observer) -> None:
         """Until all have ended well; raises RunError with what the first one to fail said."""
@@ -124,14 +119,17 @@ class Crew:
             if member.process.is_alive():
                 member.process.terminate()
         for member in self.members:
-            member.process.join()
+            member.process.join(timeout=_END_S)
+            if member.process.is_alive():  # it is stuck in a library or stopped
+                member.process.kill()
+                member.process.join()
             member.reports.close()
 
     def _blame(self, error: ThinwireError) -> NoReturn:
         """Raise the cause: a rank that died, rather than a peer that missed it."""
         for member in self.members:
             member.process.join(timeout=_GRACE_S)
-            if member.process.exitcode not in (None, 0, FAILED):
+            if (member.process.exitcode or 0) < 0:
                 self._ended(member)
         raise error
 
@@ -141,8 +139,8 @@ class Crew:
         if code:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise RunError(
-                f"rank {member.rank} {how}; what was recorded until then can be read, and its "
-                "common steps replayed (--partial)"
+                f"rank {member.rank} {how}; the steps that were recorded until then can be read, "
+                "and those that all ranks have can be replayed (--partial)"
             )
 
 
@@ -176,20 +174,17 @@ def _rank_main(rank: int, task: Task, port: int, pipe: Connection) -> None:
     try:
         store = dist.TCPStore("127.0.0.1", port, is_master=False)
         join(task.job.device, local_rank=rank, store=store, rank=rank, world_size=task.job.ranks)
-        run_rank(
-            task.schedule,
-            task.job,
-            task.path,
-            ranks_here=task.job.ranks,
-            keep=task.keep,
-            observer=Reporter(pipe),
-        )
+        run_rank(task, task.job.ranks, Reporter(pipe))
         dist.destroy_process_group()
-    except ThinwireError as error:
-        # A rank that lost a peer also fails; the one that went first says why.
+    # A rank that lost a peer also fails; the launching process finds out which was first.
+    except Exception as error:  # noqa: BLE001 - told to the launching process
         with suppress(BrokenPipeError):
-            pipe.send(error)
+            pipe.send(error if isinstance(error, ThinwireError) else _unplaced(rank, error))
         sys.exit(FAILED)
+
+
+def _unplaced(rank: int, error: Exception) -> RunError:
+    return RunError(f"rank {rank}, before or after its steps: {type(error).__name__}: {error}")
 
 
 def join(device: str, local_rank: int, **where: object) -> None:

@@ -15,10 +15,11 @@ import torch
 
 from simnet.drivers.engine import Work, play
 from simnet.drivers.hardware import compute_threads, describe_device, synchronize
-from simnet.drivers.header import header
+from simnet.drivers.header import header, now
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.recorder import Recorder
 from simnet.drivers.simulated import dry_run
+from simnet.drivers.warm_up import warm_up
 from simnet.network.presets import NETWORKS
 from simnet.shapes import describe_shape
 from traces.store import create
@@ -48,16 +49,21 @@ def run_local(
     """
     schedule.check(job)
     run = header(
-        schedule, job, driver="local", device=describe_device(job.device), network=network.name
+        schedule,
+        job,
+        driver="local",
+        device=describe_device(job.device),
+        network=network.name,
+        started=now(),
     )
     dry_run(schedule, job, keep)
     create(path, run, overwrite=overwrite)
     recorder = Recorder(path, range(job.ranks), keep)
     told = Observers(recorder, observer or Observer())
     with torch.inference_mode(), compute_threads(job.ranks):
-        # One step that nobody records: buffers and threads come into being.
-        play(programs(schedule, job.one_step()), timed, network, Observer())
-        play(programs(schedule, job), timed, network, told)
+        short = warm_up(schedule, job)
+        play(programs(schedule, short), short.steps, timed, network, Observer())
+        play(programs(schedule, job), job.steps, timed, network, told)
     recorder.close()
     return Trace.open(path)
 

@@ -17,14 +17,16 @@ from simnet.ops import (
     wire_bytes,
 )
 from simnet.shapes import describe_shape
+from traces.errors import ScheduleError
 from traces.operation import Operation
 
 
 class Log:
     """A rank's operations so far, and where in the run it is."""
 
-    def __init__(self, rank: int, observer: Observer) -> None:
+    def __init__(self, rank: int, steps: int, observer: Observer) -> None:
         self.rank = rank
+        self.steps = steps
         self.observer = observer
         self.step = self.layer = -1
         self.operations: list[Operation] = []
@@ -34,12 +36,25 @@ class Log:
         return f"rank {self.rank}, {where(self.step, self.layer)}"
 
     def at(self, op: At) -> None:
-        """Go to another step or layer."""
+        """Go to another step or layer; raises ScheduleError for one that there is not."""
         if op.step != self.step:
-            self.close_step()
+            if not self.step < op.step < self.steps:
+                raise ScheduleError(
+                    f"{self} goes on to step {op.step}; steps come in order and there are "
+                    f"{self.steps}"
+                )
+            self._close_step()
         self.step, self.layer = op.step, op.layer
 
-    def close_step(self) -> None:
+    def finish(self) -> None:
+        """The schedule has ended; raises ScheduleError where it left out steps."""
+        if self.step + 1 != self.steps:
+            raise ScheduleError(
+                f"rank {self.rank} ended after {self.step + 1} of {self.steps} steps"
+            )
+        self._close_step()
+
+    def _close_step(self) -> None:
         """Tell the observer of the step that ends here; operations before step 0 go with it."""
         if self.step >= 0:
             self.observer.step_done(self.rank, self.step, self.unreported())

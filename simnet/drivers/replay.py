@@ -24,9 +24,9 @@ from simnet.ops import (
     Transfer,
     Wait,
 )
-from simnet.shapes import parse_shape
 from traces.errors import TraceError
 from traces.operation import table
+from traces.shape import parse_shape
 from traces.trace import Trace
 from traces.versions import versions
 
@@ -48,9 +48,13 @@ def replay(trace: Trace, network: Network, observer: Observer | None = None) -> 
             "Record it again, or replay the steps that all ranks completed (--partial)"
         )
     programs = [recorded(rows) for _, rows in trace.ops.groupby("rank")]
-    run = replace(trace.run, driver="replayed", network=network.name, versions=versions())
+    run = replace(
+        trace.run, driver="replayed", started="", network=network.name, versions=versions()
+    )
     with collector_paused():
-        operations, _ = play(programs, as_recorded, network, observer or Observer())
+        operations, _ = play(
+            programs, trace.run.steps, as_recorded, network, observer or Observer()
+        )
         return Trace(run, table(operations))
 
 
@@ -68,11 +72,9 @@ def recorded(rows: Any) -> Program:
         if row.kind == "compute":
             yield Compute(RecordedCall(row.name), row.shape, row.cost_s)
         elif row.kind == "wait":
-            yield Wait(tickets[row.waits_for])
             # Between the end of a transfer and the rank's going on: waking up, with busy cores.
-            woken_s = row.end_s - max(row.start_s, ends[row.waits_for])
-            if woken_s > 0:
-                yield Lag(woken_s)
+            wake_s = row.end_s - max(row.start_s, ends[row.waits_for])
+            yield Wait(tickets[row.waits_for], max(wake_s, 0.0))
         else:
             tickets[row.seq] = yield _transfer(row)
             ends[row.seq] = row.end_s

@@ -12,6 +12,7 @@ from simnet.drivers.engine import Work, collector_paused, play
 from simnet.drivers.header import header
 from simnet.drivers.observer import Observer
 from simnet.network.presets import network
+from simnet.ops import Group
 from simnet.shapes import describe_shape
 from traces.errors import unknown
 from traces.operation import table
@@ -43,17 +44,23 @@ def simulate(
     machine = MetaMachine(cost, job.dtype)
     run = header(schedule, job, driver="simulated", device=cost.name, network=network.name)
     with collector_paused():
-        operations, _ = play(programs, machine, network, observer or Observer())
+        operations, _ = play(programs, job.steps, machine, network, observer or Observer())
         return Trace(run, table(operations))
 
 
-def dry_run(schedule: Schedule, job: Job, keep: Collection[str] = ()) -> None:
-    """Raise what is wrong with a schedule, or with what to keep of it, before it runs for real."""
+def dry_run(schedule: Schedule, job: Job, keep: Collection[str] = ()) -> list[Group]:
+    """Raise what is wrong with a schedule, or with what to keep of it, before it runs for real.
+
+    Gives the groups whose ranks talk to each other, for live runs to set up.
+    """
     offered = _Offered()
-    simulate(schedule, job, Free(), network("infinite"), offered)
+    trace = simulate(schedule, job, Free(), network("infinite"), offered)
     for name in keep:
         if name not in offered.names:
             raise unknown("activation to keep", name, offered.names)
+    used = trace.ops.loc[trace.ops["stream"] != "compute", ["group", "stream"]].drop_duplicates()
+    groups = used.itertuples(index=False, name=None)
+    return sorted(Group(tuple(map(int, ranks.split(","))), name) for ranks, name in groups)
 
 
 class _Offered(Observer):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 
-from simnet.drivers.distributed import run_rank
+from simnet.drivers.distributed import Task, run_rank
 from simnet.drivers.launch import join, live_header
 from simnet.drivers.observer import Observer
 from simnet.drivers.simulated import dry_run
-from traces.errors import InputError
+from traces.errors import InputError, RunError, ThinwireError
 from traces.store import create
 from traces.trace import Trace
 
@@ -45,31 +45,40 @@ def run_under_torchrun(
     if world != job.ranks:
         raise InputError(f"torchrun started {world} ranks, but {job.ranks} were asked for")
     schedule.check(job)
-    if rank == 0:
-        dry_run(schedule, job, keep)
+    task = Task(schedule, job, path, tuple(keep), dry_run(schedule, job, keep))
     join(job.device, _variable("LOCAL_RANK"))
-    _create_everywhere(schedule, job, path, overwrite=overwrite)
-    run_rank(
-        schedule,
-        job,
-        path,
-        ranks_here=_variable("LOCAL_WORLD_SIZE"),
-        keep=keep,
-        observer=observer if rank == 0 else None,
-    )
+    try:
+        _create_everywhere(task, overwrite=overwrite)
+        here = _variable("LOCAL_WORLD_SIZE")
+        run_rank(task, here, observer if rank == 0 and observer else Observer())
+    except ThinwireError:
+        raise
+    except Exception as error:
+        raise RunError(f"rank {rank}, before or after its steps: {error}") from error
     dist.destroy_process_group()
     return Trace.open(path) if rank == 0 else None
 
 
-def _create_everywhere(schedule: Schedule, job: Job, path: Path, *, overwrite: bool) -> None:
-    """Rank 0 makes the folder, then the first rank of each host that does not see it."""
-    run = live_header(schedule, job)
+def _create_everywhere(task: Task, *, overwrite: bool) -> None:
+    """Rank 0 makes the folder, then the first rank of each host that does not see the same one."""
+    header = task.path / "run.json"
+    made: list[Any] = [None, None]
     if dist.get_rank() == 0:
-        create(path, run, overwrite=overwrite)
+        run = live_header(task.schedule, task.job)
+        create(task.path, run, overwrite=overwrite)
+        made = [_fingerprint(header), run]
+    dist.broadcast_object_list(made, src=0)
+    if _variable("LOCAL_RANK") == 0 and _fingerprint(header) != made[0]:
+        create(task.path, made[1], overwrite=overwrite)
     dist.barrier()
-    if _variable("LOCAL_RANK") == 0 and not (path / "run.json").exists():
-        create(path, run, overwrite=overwrite)
-    dist.barrier()
+
+
+def _fingerprint(path: Path) -> tuple[int, int] | None:
+    """What tells a file from its like on another host."""
+    if not path.exists():
+        return None
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
 
 
 def _variable(name: str) -> int:

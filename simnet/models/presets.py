@@ -38,11 +38,6 @@ class Preset:
                     f"into {divisor} {what}"
                 )
 
-    @property
-    def head_dim(self) -> int:
-        """E, the width of a token inside one head."""
-        return self.hidden // self.heads
-
 
 _DIT = "Peebles & Xie 2023, table 1; latent 32x32x4 (256 px) or 64x64x4 (512 px), patch 2"
 

@@ -18,8 +18,10 @@ from traces.units import bits
 class Links:
     """Links of `rate_bps` each way that deliver a bit `latency_s` after it was sent.
 
-    Exchanges that meet on a side of a link take turns in the order in which they began. Nothing
-    is shared fluidly, and a message costs nothing by itself.
+    Exchanges that meet on a side of a link take turns in the order in which they began, and each
+    books all its rounds at once: one that is held up at one end holds up what comes after it at
+    the other (head-of-line blocking). Nothing is shared fluidly, and a message costs nothing by
+    itself.
     """
 
     name: str

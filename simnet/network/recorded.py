@@ -83,11 +83,11 @@ def _times(
 def _ends(exchanges: Sequence[tuple[Any, ...]]) -> list[list[float]]:
     """When each member was through with each exchange on this line.
 
-    A shift's row says when both its halves had ended. The half on this line ended no later than
-    what came after it on the line.
+    A shift's row says when both its halves had ended. The half on this line had ended before what
+    came after it on the line began, so no later than any end of that.
     """
     ends_s: list[list[float]] = []
-    after_s = [math.inf] * max(map(len, exchanges), default=0)
+    after_s = math.inf
     for rows in reversed(exchanges):
         for row in rows:
             if math.isnan(row.end_s):
@@ -95,6 +95,6 @@ def _ends(exchanges: Sequence[tuple[Any, ...]]) -> list[list[float]]:
                     f"rank {row.rank}, step {row.step}, layer {row.layer}: {row.kind} "
                     f"{row.name!r} was never seen to end; replay it on a network model instead"
                 )
-        after_s = [min(row.end_s, end_s) for row, end_s in zip(rows, after_s, strict=True)]
-        ends_s.append(after_s)
+        ends_s.append([min(row.end_s, after_s) for row in rows])
+        after_s = min(ends_s[-1])
     return ends_s[::-1]

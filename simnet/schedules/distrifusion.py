@@ -17,8 +17,9 @@ class DistriFusion:
     """Li et al. 2024, "DistriFusion: Distributed Parallel Inference", section 4 (displaced patch).
 
     After `warmup_steps` synchronous steps, a layer uses its own fresh keys and values and the
-    others' from one step ago, whose all-gather had a whole step to complete in. Unlike the
-    published code, the last step gathers nothing, for nobody would read it.
+    others' from one step ago, whose all-gather had a whole step to complete in. Unlike in the
+    published code, `warmup_steps` counts all synchronous steps (there, one comes on top), and the
+    last step gathers nothing, for nobody would read it.
     """
 
     name: ClassVar[str] = "distrifusion"

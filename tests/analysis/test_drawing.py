@@ -6,10 +6,11 @@ import math
 from textwrap import dedent
 
 import pytest
-from traces.run import Run
 
 from analysis.drawing import draw
+from traces.errors import InputError
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.trace import Trace
 
 
@@ -96,6 +97,12 @@ def test_a_drawing_fits_its_width(width: int) -> None:
     trace = world(blocks(0, 3, 7, math.pi, math.e))
 
     assert max(map(len, draw(trace, width).splitlines()[2:])) <= width
+
+
+def test_a_drawing_without_room_is_refused() -> None:
+    """Below 32 characters."""
+    with pytest.raises(InputError, match="31 characters wide; give 32 or more"):
+        draw(world(blocks(0, 2, 2, 3.0, 2.0), ranks=1), 31)
 
 
 def test_a_transfer_without_an_end_is_left_out() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-from traces.run import Run
-
 from analysis.overlap import overlap
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.trace import Trace
 
 RUN = Run("tiny", "ring", ranks=1, steps=1, driver="simulated", device="toy", network="wire")

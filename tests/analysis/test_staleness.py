@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from traces.run import Run
 
 from analysis.staleness import age_map
 from traces.errors import InputError
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.trace import Trace
 
 

@@ -103,6 +103,15 @@ def test_only_predictions_are_joined_by_a_line() -> None:
     assert drawn == {"None"}
 
 
+def test_the_key_says_at_which_rate_a_measurement_is_drawn() -> None:
+    """Its link's rate is not known, only what it achieved."""
+    measured = points()[0] | {"evidence": "measured"}
+    fig = bandwidth.draw(bandwidth.table([*points(), measured]))
+
+    key = [text.get_text() for text in fig.legends[0].get_texts()]
+    assert key == ["measured, at the rate it achieved", "predicted"]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_the_same_table_is_drawn_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     """From table to file nothing depends on chance."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from matplotlib.figure import Figure
 
 from figures import style
-from traces.errors import InputError
+from traces.errors import InputError, RunError
 
 
 def bars() -> Figure:
@@ -42,6 +43,24 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     """No folder is made by surprise."""
     with pytest.raises(InputError, match=r"figures' does not exist"):
         style.save(bars(), tmp_path / "figures" / "fig.png")
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    """A pipe stands for the devices; it stays one."""
+    pipe = tmp_path / "fig.png"
+    os.mkfifo(pipe)
+
+    with pytest.raises(InputError, match=r"fig\.png: is there and no ordinary file"):
+        style.save(bars(), pipe)
+
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """Here its name is too long."""
+    with pytest.raises(RunError, match="cannot be written: File name too long"):
+        style.save(bars(), tmp_path / f"{'x' * 250}.png")
 
 
 def test_a_failed_drawing_leaves_the_old_file_alone(tmp_path: Path) -> None:

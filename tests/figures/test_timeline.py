@@ -6,13 +6,17 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
-from traces.run import Run
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex
 
 from figures import style, timeline
 from traces.errors import InputError
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.trace import Trace
 
 RUN = Run("tiny", "gather", ranks=1, steps=1, driver="simulated", device="toy", network="wire")
@@ -121,10 +125,42 @@ def test_slivers_are_put_together_and_every_activity_keeps_its_total() -> None:
     )
 
 
+def test_of_a_killed_run_the_steps_of_all_ranks_are_drawn() -> None:
+    """Its header says that there were to be more; ten seconds a step."""
+    ops = blocks(steps=12).ops
+    recorded = (ops["step"] < 3) | ((ops["step"] == 3) & (ops["rank"] == 0))
+    killed = Trace(replace(RUN, ranks=2, steps=12), ops[recorded].reset_index(drop=True))
+    drawn = timeline.table(killed)
+
+    assert (drawn["start_s"].min(), drawn["end_s"].max()) == (0.0, 30.0)
+    title = timeline.draw([killed], ["T"]).axes[0].get_title(loc="right")
+    assert title == "steps 0-2 of 12"
+
+
 def test_steps_that_never_ran_are_refused() -> None:
     """The message says how many there are."""
     with pytest.raises(InputError, match="steps 7 to 8: the run has 3 steps"):
         timeline.table(blocks(), range(7, 9))
+
+
+@pytest.mark.parametrize("steps", [range(2, 1), range(2, 2)])
+def test_steps_that_end_before_they_begin_are_refused(steps: range) -> None:
+    """Rather than taken for no choice at all."""
+    with pytest.raises(InputError, match=r"steps 2 to \d: the first is after the last"):
+        timeline.table(blocks(), steps)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_axis_ends_with_the_last_bar_of_the_longest_panel(order: int) -> None:
+    """Wherever that panel is: none is cut off."""
+    lengths_s = [3.0, 8.0, 1.0][::order]
+    fig = timeline.draw([blocks(gather_s=length_s) for length_s in lengths_s], ["a", "b", "c"])
+    ends_s = [
+        path.get_extents().x1 for ax in fig.axes for bars in _bars(ax) for path in bars.get_paths()
+    ]
+
+    assert {ax.get_xlim() for ax in fig.axes} == {(0.0, max(ends_s))}
+    assert max(ends_s) == pytest.approx(3 * 2 * (8.0 + 2.0))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
@@ -147,5 +183,23 @@ def test_a_panel_says_what_it_shows_and_hatches_what_was_not_measured() -> None:
     assert top.get_title(loc="left") == "run: gather on wire, 80.0 s in all (measured)"
     assert bottom.get_title(loc="left") == "model: gather on wire, 80.0 s in all (predicted)"
     assert bottom.get_title(loc="right") == "steps 4-5 of 8, ranks 0-7 of 9"
-    hatches = [{bars.get_hatch() for bars in ax.collections[:4]} for ax in fig.axes]
+    hatches = [{bars.get_hatch() for bars in _bars(ax)} for ax in fig.axes]
     assert hatches == [{""}, {style.MARKS["predicted"].hatch}]
+
+
+def test_slivers_are_not_hatched() -> None:
+    """They would not be seen; what is longer, or longest, says that nothing was measured."""
+    hatch = style.MARKS["predicted"].hatch
+    slow = _bars(timeline.draw([blocks(work_s=0.01, gather_s=5.0)], ["T"]).axes[0])
+    crowded = _bars(timeline.draw([blocks(steps=2, layers=100)], ["T"]).axes[0])
+    hatches = {(to_hex(np.asarray(bars.get_facecolor())[0]), bars.get_hatch()) for bars in slow}
+
+    assert (style.ACTIVITIES["compute"], "") in hatches
+    assert (style.ACTIVITIES["compute"], hatch) not in hatches
+    assert (style.ACTIVITIES["exposed"], hatch) in hatches
+    assert hatch in {bars.get_hatch() for bars in crowded}
+
+
+def _bars(ax: Axes) -> list[PolyCollection]:
+    """The bars that there are, of any kind."""
+    return [c for c in ax.collections if isinstance(c, PolyCollection) and c.get_paths()]

@@ -32,8 +32,10 @@ def _toy_machine(op: Compute) -> Work:
 def toy() -> Play:
     """Play toy programs; gives the operations."""
 
-    def play_toy(programs: Sequence[Program], network: Network = SLOW) -> list[Operation]:
-        return play(programs, _toy_machine, network, Observer())[0]
+    def play_toy(
+        programs: Sequence[Program], network: Network = SLOW, steps: int = 0
+    ) -> list[Operation]:
+        return play(programs, steps, _toy_machine, network, Observer())[0]
 
     return play_toy
 

@@ -19,6 +19,8 @@ SUMMARY = {
     *("total_s", "compute_s", "exposed_s", "host_s", "hidden_s", "bytes", "wire_bytes"),
     *("evidence", "model", "schedule", "steps", "world", "network", "device", "ranks"),
 }
+FIGURES = ("timeline", "bandwidth")
+TIMELINE = ("figure", "timeline", "T", "--out", "t.png")
 NANO = ["--model", "dit-nano", "--ranks", "2", "--steps", "3"]
 
 
@@ -162,9 +164,7 @@ def test_doctor_says_what_this_machine_can_do(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Of every command."""
-    subcommands = ["timeline", "bandwidth"] if name == "figure" else [""]
-    for subcommand in subcommands:
-        arguments = [part for part in (name, subcommand) if part]
+    for arguments in [[name]] + [[name, kind] for kind in FIGURES if name == "figure"]:
         capsys.readouterr()
         assert call([*arguments, "--help"]) == OK
         assert f"\n thinwire {' '.join(arguments)}" in capsys.readouterr().out
@@ -195,11 +195,16 @@ def test_help_does_not_wait_for_heavy_imports() -> None:
         (["replay", "T", "--rate", "1Gbit/s", "--latency", "-5us"], "not negative"),
         (["replay", "T", "--latency", "5us"], "which network?"),
         (["replay", "T", "--network", "pcie-4", "--rate", "1Gbit/s"], "but not both"),
+        (["replay", "T", "--network", "recorded", "--rate", "1Gbit/s"], "but not both"),
+        (["replay", "T", "--network", "recordet"], "did you mean 'recorded'"),
+        (["replay", "T", "--network", "pcie-4", "--out", "T", "--overwrite"], "would replace"),
         (["replay", "nowhere", "--network", "pcie-4"], "nowhere: does not exist"),
         (["predict", "--network", "pcie-4"], "how fast is the compute?"),
         (["predict", "--network", "pcie-4", "--device", "l200"], "did you mean 'l20'"),
         (["predict", "--network", "pcie-4", "--device", "l20", "--costs", "T"], "not both"),
         (["predict", *NANO, "--network", "pcie-4", "--costs", "T"], "lack"),
+        (["predict", "--network", "pcie-4", "--costs", "T", "--out", "./T"], "would replace"),
+        (["predict", "--network", "recorded", "--device", "l20"], "unknown network 'recorded'"),
         (["predict", "--network", "pcie-4", "--device", "l20", "--model", "dit-tine"], "dit-tiny"),
         (["predict", "--network", "pcie-4", "--device", "l20", "--ranks", "7"], "7 ranks cannot"),
         (["predict", "--network", "pcie-4", "--device", "l20", "--dtype", "int8"], "dtype"),
@@ -208,9 +213,15 @@ def test_help_does_not_wait_for_heavy_imports() -> None:
         (["run", "--out", "U", "--schedule", "distrifusion:warmup_steps=0"], "1 or more"),
         (["run", "--out", "U", "--ranks", "three"], "three"),
         (["run", "--out", "U", *NANO, "--driver", "local", "--keep", "kw"], "did you mean 'kv'"),
+        (["run", "--out", "U", "--device", "cuda", "--ranks", "64"], "64 of this host's GPUs"),
+        (["show", "T", "--width", "31"], "32 or more"),
+        (["show", "T", "--by", "rank"], "rank"),
         (["figure", "timeline", "T", "--out", "t.bmp"], "t.bmp"),
         (["figure", "timeline", "T", "--out", "missing/t.png"], "missing"),
         (["figure", "timeline", "T", "--out", "t.png", "--first-step", "1"], "both"),
+        ([*TIMELINE, "--first-step", "2", "--last-step", "1"], "the first is after the last"),
+        ([*TIMELINE, "--network", "recorded", "--latency", "1ms"], "but not both"),
+        ([*TIMELINE, "--network", "recordet"], "did you mean 'recorded'"),
         (["export", "T", "missing/t.json"], "missing"),
         (["compare", "T", "nowhere"], "nowhere"),
         (["profile", "T", "--out", "missing/c.json"], "missing"),

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from traces.run import Run
 
 from simnet.costs import Call, CostModel, Free, MeasuredCosts, Roofline
 from simnet.counting import Kernel, count
@@ -19,6 +18,7 @@ from simnet.models.dit import build
 from simnet.models.presets import preset
 from traces.errors import InputError
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.trace import Trace
 
 #: 10 FLOP/s in 16 bit, 5 in 32, 100 bytes/s, a second to launch: sums to be done in the head.
@@ -154,12 +154,6 @@ def test_the_table_shows_spread_minimum_and_count() -> None:
         "count": 5,
     } in rows
     assert len(rows) == 3
-
-
-def test_calls_that_never_ended_are_left_out() -> None:
-    """A killed recording's last row has no time."""
-    costs = MeasuredCosts.from_trace(trace_of(("head", "", 2.0), ("head", "", math.nan)))
-    assert seconds(costs, "head", "") == 2.0
 
 
 def test_a_shape_that_was_not_measured_is_named_with_the_nearest() -> None:

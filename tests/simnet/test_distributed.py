@@ -44,8 +44,14 @@ def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     ("chosen", "ranks"),
-    [(RingAttention(), 2), (RingAttention(), 3), (DistriFusion(warmup_steps=2), 4)],
-    ids=["ring-2", "ring-3", "distrifusion-4"],
+    [
+        (RingAttention(), 1),
+        (RingAttention(), 3),
+        (RingAttention(), 4),
+        (RingAttention(), 6),
+        (DistriFusion(warmup_steps=2), 4),
+    ],
+    ids=["ring-1", "ring-3", "ring-4", "ring-6", "distrifusion-4"],
 )
 def test_processes_give_the_same_bits_as_one_process(
     chosen: Schedule, ranks: int, tmp_path: Path
@@ -113,17 +119,29 @@ class KillAfter(Observer):
             ranks[self.rank].send_signal(signal.SIGKILL)
 
 
-def test_a_killed_rank_is_named_and_what_it_recorded_can_be_replayed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chosen", [RingAttention(), DistriFusion()], ids=spec)
+def test_a_killed_rank_is_named_and_what_it_recorded_can_be_replayed(
+    chosen: Schedule, tmp_path: Path
+) -> None:
     """Nobody hangs, no process is left, and the common steps survive."""
-    job = Job("dit-nano", ranks=3, steps=2000)
+    job = Job("dit-nano", ranks=3, steps=600)
     with pytest.raises(RunError, match="rank 2 was killed by signal 9"):
-        run_distributed(RingAttention(), job, tmp_path / "t", observer=KillAfter(3, rank=2))
+        run_distributed(chosen, job, tmp_path / "t", observer=KillAfter(3, rank=2))
     assert [c for c in psutil.Process().children() if "spawn_main" in " ".join(c.cmdline())] == []
     left = Trace.open(tmp_path / "t")
     assert any("rank 2" in problem for problem in left.problems)
     whole = common_steps(left)
-    assert 1 <= whole.run.steps < 2000
+    assert 1 <= whole.run.steps < 600
     assert summarize(replay(whole, network("ethernet-1g"))).total_s > 0
+
+
+def test_hosts_with_clocks_of_their_own_come_to_one_time(tmp_path: Path) -> None:
+    """Three ranks whose clocks are minutes apart agree on the run's time to a millisecond."""
+    done = run_script("hosts.py", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    offsets = [float(line) for line in done.stdout.split()]
+    assert len(offsets) == 3
+    assert max(offsets) - min(offsets) < 1e-3
 
 
 def test_nothing_is_started_for_a_schedule_that_cannot_end(tmp_path: Path) -> None:

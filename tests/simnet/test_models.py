@@ -63,7 +63,7 @@ def test_shapes_are_those_of_the_interface(model: DiT) -> None:
     block = model.blocks[1]
     q, kv, gates = block.project(h, c)
     out, lse = block.attend(q, kv)
-    heads, width = NANO.heads, NANO.head_dim
+    heads, width = NANO.heads, NANO.hidden // NANO.heads
     assert c.shape == (1, NANO.hidden)
     assert q.shape == out.shape == (1, heads, 16, width)
     assert kv.shape == (2, 1, heads, 16, width)

@@ -129,3 +129,35 @@ def test_an_unknown_network_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(InputError, match="did you mean 'ethernet-1g'") as failure:
         network("ethernet1g")
     assert all(name in str(failure.value) for name in NETWORKS)
+
+
+def test_one_sender_to_two_receivers_sends_one_after_the_other(toy: Play, blob: Sized) -> None:
+    """Its side of the link is shared; a send is complete when it has left, before it arrives."""
+
+    def sender() -> Program:
+        one = yield Send("x", blob(64), 1)
+        two = yield Send("x", blob(64), 2)
+        yield Wait(one)
+        yield Wait(two)
+
+    def receiver() -> Program:
+        yield Wait((yield Recv("x", blob(64), 0)))
+
+    waits = [op for op in toy([sender(), receiver(), receiver()], LINKS) if op.kind == "wait"]
+    ends = [(op.rank, op.end_s) for op in waits]
+    assert ends == [(0, 1.0), (0, 2.0), (1, 1.0 + LATENCY_S), (2, 2.0 + LATENCY_S)]
+
+
+def test_a_round_begins_at_a_rank_when_its_last_one_ended(toy: Play, blob: Sized) -> None:
+    """A link that is busy with something else holds up the whole ring behind it."""
+
+    def program(rank: int) -> Program:
+        if rank == 0:
+            yield Send("big", blob(640), 1)
+        if rank == 1:
+            yield Recv("big", blob(640), 0)
+        yield Wait((yield AllGather("x", blob(64))))
+
+    waits = [op for op in toy([program(rank) for rank in range(3)], LINKS) if op.kind == "wait"]
+    # 0 to 1 is free after 10 s; the second round needs what came by it in the first.
+    assert max(op.end_s for op in waits) == 10.0 + 2 * (1.0 + LATENCY_S)

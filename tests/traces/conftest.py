@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from traces.run import Run
 
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.store import PartWriter, create
 from traces.trace import Trace
 
@@ -70,12 +70,15 @@ def whole() -> Trace:
 def record(tmp_path: Path) -> Callable[..., Path]:
     """Writes the program as a run would, and gives the folder.
 
-    `steps`: for each rank how many it completes; `closed`: whether its recording is closed.
+    `steps`: for each rank how many it completes; `closed`: whether its recording is closed;
+    `run`: the header.
     """
 
-    def write(steps: tuple[int, ...] = (STEPS, STEPS), *, closed: bool = True) -> Path:
+    def write(
+        steps: tuple[int, ...] = (STEPS, STEPS), *, closed: bool = True, run: Run = RUN
+    ) -> Path:
         path = tmp_path / "recorded"
-        create(path, RUN)
+        create(path, run)
         for rank, done in enumerate(steps):
             part = PartWriter(path, rank)
             for step, operations in enumerate(program(rank)[:done]):

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from traces.run import Run
 
 from traces.errors import InputError, TraceError
 from traces.operation import Operation
+from traces.run import Run
 from traces.store import PartWriter, create
 from traces.trace import Trace
 
@@ -161,6 +161,7 @@ def test_a_trace_can_be_sent_to_another_process(kept: Callable[[Keep], Trace]) -
         (lambda _: b"", "is damaged or no safetensors file"),
         (lambda data: data[:-1], "the file is cut short"),
         (lambda data: data[:20], "is damaged or no safetensors file"),
+        (lambda _: b"\xff\xff\1" + bytes(5) + b"[" * 2**17, "is damaged or no safetensors file"),
         (lambda _: b"\xff" * 64, "is damaged or no safetensors file"),
         (lambda data: data.replace(b"attn/out/0", b"attn/out00"), "tensor 'attn/out00'; expected"),
         (lambda data: data.replace(b"F32", b"F99"), "tensors of F99 are not read"),

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from traces.run import Run
 
 from traces.errors import TraceError
-from traces.part import ROW
+from traces.part import ROW, RUN_KEY, ClosedPart
+from traces.run import Run
 from traces.trace import Trace
 
 NOISE = np.random.default_rng(0).bytes(4096)
@@ -34,6 +34,7 @@ def read(path: Path) -> None:
     [
         (b"", "run.json: is not JSON"),
         (NOISE, "run.json: is not JSON"),
+        (b"[" * 100_000, "run.json: is not JSON"),
         (b"[1, 2]", "run.json: expected a JSON object"),
         (b"{}", "run.json: schema is None"),
         (b'{"schema": 2}', "run.json: schema is 2, but this thinwire reads 1"),
@@ -59,6 +60,8 @@ def test_a_header_that_is_none_is_refused(record: Record, content: bytes, messag
         ("model", 7, "model is 7, expected text"),
         ("seed", "a", "seed is 'a', expected an integer"),
         ("versions", [], "versions is "),
+        ("versions", {"torch": 2}, "versions is .*, expected an object of names and versions"),
+        ("started", 0, "started is 0, expected text"),
     ],
 )
 def test_a_headers_fields_are_checked(
@@ -117,6 +120,15 @@ def test_a_part_that_is_empty_or_noise_is_refused(
         read(path)
 
 
+def test_a_header_that_nests_too_deeply_is_refused(record: Record) -> None:
+    """Python gives up on it in its own way."""
+    path = record(closed=False)
+    (path / "rank-0" / "ops.jsonl").write_bytes(b"[" * 100_000 + b"\n")
+
+    with pytest.raises(TraceError, match=r"ops\.jsonl: line 1 is damaged; expected JSON"):
+        read(path)
+
+
 def test_a_truncated_parquet_file_is_refused(record: Record) -> None:
     """Wherever it is cut."""
     path = record()
@@ -146,6 +158,37 @@ def test_a_flipped_bit_in_a_page_is_refused(record: Record, whole: Trace) -> Non
     assert refused > 0
 
 
+def test_a_column_whose_name_is_no_text_is_refused(record: Record) -> None:
+    """A flipped bit in the footer, which has no checksum."""
+    path = record()
+    part = path / "rank-0" / "ops.parquet"
+    part.write_bytes(part.read_bytes().replace(b"waits_for", b"\xe5aits_for"))
+
+    with pytest.raises(TraceError, match=r"ops\.parquet: cannot be read"):
+        read(path)
+
+
+def test_a_footer_that_promises_other_rows_is_refused(record: Record) -> None:
+    """What is there is counted."""
+    part = ClosedPart(record() / "rank-0" / "ops.parquet", 0)
+    part.rows += 1
+
+    with pytest.raises(TraceError, match="has 15 rows, but says that it has 16"):
+        list(part.batches(["rank"], 4))
+
+
+def test_text_that_is_none_is_refused(record: Record) -> None:
+    """Bytes that are no UTF-8, which Arrow takes for text unless it is asked to look."""
+    path = record()
+    part = path / "rank-0" / "ops.parquet"
+    table = pq.read_table(part)
+    noise = pa.array([b"\xff\xfe"] * len(table), pa.binary()).view(pa.string())
+    pq.write_table(table.set_column(table.schema.names.index("name"), "name", noise), part)
+
+    with pytest.raises(TraceError, match=r"ops\.parquet: cannot be read: .*UTF8"):
+        read(path)
+
+
 def test_an_empty_trace_is_refused(record: Record, run: Run, whole: Trace, tmp_path: Path) -> None:
     """On disk, closed or not, with and without ranks; and in memory."""
     for steps, closed in (((), True), ((0, 0), True), ((0, 0), False)):
@@ -170,6 +213,7 @@ def change_parquet(path: Path, **columns: Any) -> None:
             values = pa.array(change(table[name].to_pylist()))
             values = values.cast(kind) if values.type != pa.bool_() else values
             table = table.set_column(index, name, values)
+    assert RUN_KEY in table.schema.metadata
     pq.write_table(table, part)
 
 
@@ -219,6 +263,8 @@ ROWS: list[tuple[str, int, object, str]] = [
     ("end_s", 3, None, "row 3: end_s is nan; expected a time; only a transfer may lack its end"),
     ("end_s", 2, math.inf, "row 2: end_s is inf"),
     ("cost_s", 1, -1.0, "row 1: cost_s is -1.0"),
+    ("cost_s", 1, math.inf, "row 1: cost_s is inf; expected a time from 0"),
+    ("cost_s", 1, None, "row 1: cost_s is nan; expected a time, as every compute has one"),
     ("host_s", 1, -1.0, "row 1: host_s is -1.0"),
     ("host_s", 1, None, "column host_s lacks a value"),
     ("name", 1, None, "column name lacks a value"),
@@ -229,12 +275,21 @@ ROWS: list[tuple[str, int, object, str]] = [
     ("src", 4, -3, "row 4: src is -3"),
     ("kind", 2, "send", "row 2: dst is -1; expected the rank that is sent to"),
     ("kind", 2, "recv", "row 2: src is -1; expected the rank that is received from"),
+    ("dst", 4, -1, "row 4: dst is -1; expected the rank that is sent to"),
+    ("src", 4, -1, "row 4: src is -1; expected the rank that is received from"),
     ("stream", 1, "world", "row 1: stream is world; expected .compute. for compute and wait"),
     ("stream", 2, "compute", "row 2: stream is compute"),
     ("group", 2, "0,2", "row 2: group is 0,2; expected different ranks of the run"),
     ("group", 2, "0,0", "row 2: group is 0,0"),
     ("group", 2, "all", "row 2: group is all"),
     ("group", 2, "", "row 2: group is ; expected the ranks of the transfer's communicator"),
+    ("group", 2, "1", "row 2: group is 1; expected the row's own rank among them"),
+    ("group", 4, "0", "row 4: dst is 1; expected one of the ranks of the transfer's group"),
+    ("shape", 2, "2x1:float33", "row 2: shape is 2x1:float33; expected one tensor's"),
+    ("shape", 2, "2:int32,none", "row 2: shape is 2:int32,none; expected one tensor's"),
+    ("shape", 2, "8", "row 2: shape is 8; expected one tensor's"),
+    ("shape", 2, "9" * 18 + "x10:int8", "row 2: shape is 9+x10:int8; expected one tensor's"),
+    ("shape", 2, "1:float32", "row 2: bytes is 8; expected what the shape says; of a recv, 0"),
     ("waits_for", 3, 99, "row 3: waits_for is 99; expected the seq of an earlier transfer"),
     ("waits_for", 3, -1, "row 3: waits_for is -1"),
     ("waits_for", 3, 1, "row 3: waits_for is 1"),
@@ -273,6 +328,7 @@ def test_a_row_that_makes_no_sense_is_named(
         (at(0, {"end": [-1, 0.0]}), "line 2 is damaged"),
         (at(0, {"end": [1, "soon"]}), "line 2 is damaged"),
         (at(0, 17), "line 2 is damaged"),
+        (at(0, {"run": "0123456789abcdef"}), "line 2 is damaged"),
         (lambda lines: [*lines, lines[-1]], "completion of a later step"),
         (lambda lines: lines[1:], "row 0: seq is 1"),
         (lambda lines: [lines[0], *lines], "row 1: seq is 0"),

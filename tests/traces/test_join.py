@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from traces.run import Run
 
 from traces.errors import TraceError
 from traces.join import join
+from traces.run import Run
 from traces.trace import Trace
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from traces.run import Run
 
 from traces.errors import TraceError
 from traces.part import Recording
+from traces.run import Run
 from traces.store import create
 from traces.trace import Trace
 
@@ -29,7 +29,7 @@ for step in range(10**6):
     rows = range(step * 500, step * 500 + 500)
     part.step_done(
         step,
-        [Operation(0, seq, "compute", "compute", "f", step, 0, seq, seq + 1.0) for seq in rows],
+        [Operation(0, q, "compute", "compute", "f", step, 0, q, q + 1.0, cost_s=1.0) for q in rows],
         {"x/0": torch.full((1000,), float(step))},
     )
     print(step, flush=True)

@@ -57,7 +57,7 @@ from traces.run import Run
 create(sys.argv[1], Run("m", "s", 1, 12, "local", "cpu", "none"))
 part = PartWriter(sys.argv[1], 0)
 for step in range(12):
-    row = Operation(0, step, "compute", "compute", "f", step, 0, 0.0, 1.0)
+    row = Operation(0, step, "compute", "compute", "f", step, 0, 0.0, 1.0, cost_s=1.0)
     part.step_done(step, [row], {"x/0": torch.zeros(2 * 2**20, 4)})
 part.close()
 print(12 * 32 * 2**20)

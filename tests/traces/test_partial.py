@@ -10,11 +10,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from traces.run import Run
 
 from traces.errors import TraceError
 from traces.operation import Operation, table
 from traces.partial import common_steps
+from traces.run import Run
 from traces.trace import Trace
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from traces.run import Run
 
 from traces.operation import Operation, table
 from traces.perfetto import events, write
+from traces.run import Run
 from traces.trace import Trace
 
 Event = dict[str, Any]

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from traces.columns import COLUMNS
-from traces.run import Run
 
-from traces.errors import InputError, TraceError
+from traces.columns import COLUMNS
+from traces.errors import InputError, RunError, TraceError
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.store import PartWriter, create
 from traces.trace import Trace
 
@@ -78,7 +78,8 @@ def test_a_transfer_may_end_after_its_step(tmp_path: Path, run: Run, *, closed: 
     late = Operation(0, 0, "world", "all_gather", "kv", 0, 0, 1.0, group="0")
     part.step_done(0, [late], {})
     part.end(0, 7.5)
-    part.step_done(1, [Operation(0, 1, "compute", "compute", "f", 1, 0, 1.0, 2.0)], {})
+    row = Operation(0, 1, "compute", "compute", "f", 1, 0, 1.0, 2.0, cost_s=1.0)
+    part.step_done(1, [row], {})
     if closed:
         part.close()
 
@@ -244,8 +245,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, run: Run) -> No
 
     with pytest.raises(InputError, match="cannot be written: Not a directory"):
         create(tmp_path / "file" / "t", run)
-    with pytest.raises(InputError, match="cannot be written: No such file"):
+    with pytest.raises(InputError, match="nowhere: does not exist; expected a folder with a trace"):
         PartWriter(tmp_path / "nowhere", 0)
+    create(tmp_path / "t", run)
+    (tmp_path / "t" / "rank-0").write_text("")
+    with pytest.raises(RunError, match="cannot be written: File exists"):
+        PartWriter(tmp_path / "t", 0)
 
 
 TIMES = st.floats(0, 1e6)
@@ -259,6 +264,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     for rank in range(draw(st.integers(1, 3))):
         for seq in range(draw(st.integers(1, 5))):
             start_s, transfer = draw(TIMES), draw(st.booleans())
+            nbytes = draw(st.integers(0, 10**18 - 1))
             end_s = draw(st.just(math.nan) if transfer else st.just(start_s + draw(TIMES)))
             operations.append(
                 Operation(
@@ -271,12 +277,12 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
                     draw(st.integers(-1, 99)),
                     start_s,
                     end_s,
-                    cost_s=draw(st.just(math.nan) | TIMES),
+                    cost_s=draw(TIMES if not transfer else st.just(math.nan) | TIMES),
                     host_s=draw(TIMES),
-                    bytes=draw(st.integers(0, 2**62)),
+                    bytes=nbytes,
                     wire_bytes=draw(st.integers(0, 2**62)),
                     group="0,1,2" if transfer else "",
-                    shape=draw(TEXT),
+                    shape=draw(st.sampled_from(["", f"{nbytes}:bool"])) if transfer else draw(TEXT),
                 )
             )
     return table(operations)

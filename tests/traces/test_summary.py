@@ -7,10 +7,10 @@ import math
 from typing import Any
 
 import pytest
-from traces.run import Run
 
 from traces.errors import TraceError
 from traces.operation import Operation, table
+from traces.run import Run
 from traces.summary import RankSummary, Summary, summarize
 from traces.trace import Trace
 

@@ -56,6 +56,19 @@ class Everything:
             if rank in odd.ranks:
                 both = yield Wait((yield AllGather("y", mine, odd)))
                 yield Compute(same, torch.stack(both)[:, 0], 1, 3)
+                # Two communicators of the same ranks, asked for in different orders.
+                one, other = (Group(odd.ranks, name) for name in ("ab" if rank == 1 else "ba"))
+                first = yield AllGather(one.name, mine + ord(one.name), one)
+                second = yield AllGather(other.name, mine + ord(other.name), other)
+                a, b = (first, second) if rank == 1 else (second, first)
+                yield Compute(same, torch.stack((yield Wait(a)))[:, 0], 98, 100)
+                yield Compute(same, torch.stack((yield Wait(b)))[:, 0], 99, 101)
+            # Pairs that come to their communicators in a circle.
+            pairs = [Group(tuple(sorted((r, (r + 1) % 4))), f"pair {r}") for r in range(4)]
+            ahead = yield AllGather("z", mine, pairs[rank])
+            behind = yield AllGather("z", mine, pairs[rank - 1])
+            yield Wait(ahead)
+            yield Wait(behind)
             if rank == 0:
                 # Received in another order than it was asked for.
                 first, second = (yield Recv("a", mine, 2)), (yield Recv("b", mine, 3))
