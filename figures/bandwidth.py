@@ -130,14 +130,16 @@ def _compute_alone(ax: Axes, compute_s: pd.Series[float]) -> None:
 
 
 def _series(ax: Axes, points: pd.DataFrame, colour: str, evidence: str) -> None:
-    ax.plot(
-        points["x"],
-        points["total_s"],
-        color=colour,
-        zorder=3 if evidence == "predicted" else 4,
-        markevery=max(1, len(points) // _MARKERS),
-        **_looks(evidence, colour),
-    )
+    """Named networks have latencies of their own: beside a line of other rates they stand alone."""
+    named = points["network"].fillna("") != ""
+    alone = named if 0 < named.sum() < len(points) - 1 else named & False
+    looks: dict[str, Any] = {"color": colour, "zorder": 3 if evidence == "predicted" else 4}
+    looks |= _looks(evidence, colour)
+    swept = points[~alone]
+    every = max(1, len(swept) // _MARKERS)
+    ax.plot(swept["x"], swept["total_s"], markevery=every, **looks)
+    if alone.any():
+        ax.plot(points["x"][alone], points["total_s"][alone], **looks | {"linestyle": ""})
 
 
 def _looks(evidence: str, colour: str) -> dict[str, Any]:

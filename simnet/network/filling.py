@@ -28,7 +28,10 @@ class Side:
     Raises InputError unless `rate_bps` > 0; it may be infinite. `Fluid.set_rate` changes it.
     """
 
-    __slots__ = ("active", "crossings", "flows", "name", "owner", "pull", "rate_bps", "round", "room")
+    __slots__ = (
+        "active", "crossings", "flows", "name", "owner", "pull", "rate_bps", "room", "round",
+        "weighted",
+    )  # fmt: skip
 
     def __init__(self, name: str, rate_bps: float) -> None:
         if not rate_bps > 0:
@@ -38,6 +41,7 @@ class Side:
         self.owner: object = None  # the Fluid that uses it
         self.flows: dict[Flow, int] = {}  # how often each crosses it
         self.crossings = 0  # the sum of these
+        self.weighted = False  # whether a flow with a weight other than 1 ever did
         # Of the filling with number `round`:
         self.round = 0
         self.active = 0  # crossings by flows that have no rate yet
@@ -139,7 +143,7 @@ def _fill(flows: list[Flow], sides: list[Side], number: int) -> list[Flow]:
                 room -= _kept(side, number)
             side.room = room
             crossed.append(side)
-            levels.append(room / side.pull)
+            levels.append(max(0.0, room) / side.pull)
     level = min(levels)
     if max(levels) > level * TIE:
         return _fill_by_levels(flows, crossed, levels, number)
@@ -151,18 +155,14 @@ def _fill(flows: list[Flow], sides: list[Side], number: int) -> list[Flow]:
 
 def _kept(side: Side, number: int) -> float:
     """What flows that are not concerned use of a side, in bit/s."""
-    return sum(
-        times * flow.rate_bps for flow, times in side.flows.items() if flow.round != number
-    )
+    return sum(times * flow.rate_bps for flow, times in side.flows.items() if flow.round != number)
 
 
 def _above(side: Side, level: float, number: int) -> list[Flow]:
     """Flows that are not concerned, but have more of this side than what fills it up."""
     limit = level * TIE
     return [
-        flow
-        for flow in side.flows
-        if flow.round != number and flow.rate_bps > limit * flow.weight
+        flow for flow in side.flows if flow.round != number and flow.rate_bps > limit * flow.weight
     ]
 
 
@@ -177,7 +177,7 @@ def _fill_by_levels(
     heapq.heapify(heap)
     above: list[Flow] = []
     while heap and not above:
-        level, full = _next(heap, sides)
+        level, full = _next(heap, sides, number)
         for side in full:
             if side.active < side.crossings:
                 above += _above(side, level, number)
@@ -187,26 +187,38 @@ def _fill_by_levels(
     return above
 
 
-def _next(heap: list[tuple[float, int]], sides: list[Side]) -> tuple[float, list[Side]]:
+def _next(
+    heap: list[tuple[float, int]], sides: list[Side], number: int
+) -> tuple[float, list[Side]]:
     """The sides that fill up next and at which level: all at once that do so at one level.
 
     A side's level in the heap may be of before some flows on it stopped; it is higher by now.
     """
     lowest = limit = math.inf
     full: list[Side] = []
-    while heap and (heap[0][0] <= limit or not full):
+    while heap and (not full or heap[0][0] <= limit):
         level, index = heapq.heappop(heap)
         side = sides[index]
         if not side.active:
             continue
-        now = side.room / side.pull
-        if now > max(level, limit if full else level):
+        pull = _pull(side, number) if side.weighted else side.pull
+        now = max(0.0, side.room) / pull
+        if now > (limit if full else level):
             heapq.heappush(heap, (now, index))
             continue
         if not full:
             lowest, limit = now, now * TIE
         full.append(side)
     return lowest, full
+
+
+def _pull(side: Side, number: int) -> float:
+    """The weight of the flows that still rise; taking away from a sum may leave only rounding."""
+    return sum(
+        times * flow.weight
+        for flow, times in side.flows.items()
+        if flow.share_bps < 0 and flow.round == number
+    )
 
 
 def _freeze(side: Side, level: float, number: int) -> None:

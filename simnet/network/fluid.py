@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import simpy
 from simpy.core import EventPriority
@@ -64,9 +64,11 @@ class Fluid:
         for side in route:
             if side.owner is not self:
                 self._own(side)
-            crossed = side.flows
-            crossed[flow] = crossed.get(flow, 0) + 1
+            side.flows[flow] = side.flows.get(flow, 0) + 1
             side.crossings += 1
+        if weight != 1:
+            for side in route:
+                side.weighted = True
         self._started.append(flow)
         if not self._settling:
             self._settle_later()
@@ -165,17 +167,46 @@ class Fluid:
 
 
 class Alarm:
-    """Calls back at exact times; the earliest of those that were set.
+    """Calls back at given times, to the bit.
 
     SimPy takes a delay, and now + (time - now) may miss the time by a rounding. And what it has
     scheduled it keeps, so that a time that no longer counts would make the simulation last longer
-    than anything in it. Hence both reach into its queue.
+    than anything in it. Hence this reaches into its queue.
     """
 
     def __init__(self, env: simpy.Environment, ring: Callable[[], None]) -> None:
-        self.env = env
-        self.ring = ring
-        self.times: list[float] = []  # the earliest one last
+        self._env = env
+        self._ring = ring
+        self._entries: list[tuple[float, EventPriority, int, simpy.Event]] = []  # earliest last
 
     def set(self, time_s: float) -> None:
-        """Ring at this time, unless it is to ring earlier anyway."""
+        """Ring at this time, unless it rings before that anyway."""
+        if self._entries and self._entries[-1][0] <= time_s:
+            return
+        event = simpy.Event(self._env)
+        event.callbacks.append(self._go_off)
+        event._ok, event._value = True, None
+        entry = time_s, NORMAL, next(self._env._eid), event
+        heapq.heappush(self._env._queue, entry)
+        self._entries.append(entry)
+
+    def _go_off(self, _: simpy.Event) -> None:
+        self._entries.pop()
+        self._ring()
+
+    def clear(self) -> None:
+        """Ring no more."""
+        if self._entries:
+            queue = self._env._queue
+            for entry in self._entries:
+                queue.remove(entry)
+            heapq.heapify(queue)
+            self._entries.clear()
+
+
+def _nonsense(nbits: float, weight: float, cap_bps: float) -> InputError:
+    if not 0 <= nbits < math.inf:
+        return InputError(f"a flow of {nbits} bits; expected 0 or more, and finite")
+    if not 0 < weight < math.inf:
+        return InputError(f"a flow with weight {weight}; expected more than 0, and finite")
+    return InputError(f"a flow with cap_bps {cap_bps}; expected more than 0")
