@@ -298,7 +298,7 @@ def test_an_interrupted_run_leaves_no_process(tmp_path: Path) -> None:
 
 def _thinwire_with(out: Path, hurt: Any) -> tuple[int, str]:
     """Start a long live run, do something to it in the middle; exit code and stderr."""
-    command = [sys.executable, "-m", "simnet", "run", *NANO[:-1], "100000", "--out", str(out)]
+    command = [sys.executable, "-m", "simnet", "run", *NANO[:-1], "3000", "--out", str(out)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     lines = out / "rank-0" / "ops.jsonl"
     while not lines.exists() or lines.stat().st_size < 10_000:  # steps have been recorded
