@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.rate import achieved_rate_bps
 from simnet.drivers.replay import replay
-from simnet.network.links import Links
+from simnet.network.topology import Links
 from traces.summary import summarize
 from traces.trace import Trace
 

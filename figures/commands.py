@@ -24,7 +24,7 @@ from traces.units import format_s
 if TYPE_CHECKING:
     import pandas as pd
 
-    from simnet.network.links import Links
+    from simnet.network.topology import Links
 
 _HELP = """Draw timelines, or latency against bandwidth.
 
@@ -131,12 +131,12 @@ def bandwidth(
     from analysis.sweep import rates
     from figures import bandwidth as drawn
     from figures import style
-    from simnet.network.presets import network
+    from simnet.network.presets import links
     from traces.units import parse_time
 
-    presets = [network(name) for name in comma_separated(networks)]
-    links = [*rates(parse_time(latency)), *presets]
-    points = drawn.table(_points(_by_schedule(_opened(traces)), links))
+    marked = [links(name) for name in comma_separated(networks)]
+    over = [*rates(parse_time(latency)), *marked]
+    points = drawn.table(_points(_by_schedule(_opened(traces)), over))
     style.save(drawn.draw(points), out)
     points.to_csv(out.with_suffix(".csv"), index=False)
     print(out, out.with_suffix(".csv"), sep="\n")

@@ -14,7 +14,7 @@ from simnet.drivers.observer import Observer
 from simnet.drivers.replay import replay
 from simnet.job import Job
 from simnet.network.network import Network
-from simnet.network.presets import network
+from simnet.network.presets import links
 from simnet.network.recorded import RecordedNetwork
 from simnet.schedules.base import Schedule
 from simnet.schedules.distrifusion import DistriFusion
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SCHEDULES: tuple[Schedule, ...] = (RingAttention(), DistriFusion())
-PRESETS = tuple(map(network, ("pcie-4", "ethernet-10g", "ethernet-1g", "ethernet-100m")))
+PRESETS = tuple(map(links, ("pcie-4", "ethernet-10g", "ethernet-1g", "ethernet-100m")))
 #: Of the figure of latency against bandwidth.
 LINKS = (*rates(), *PRESETS)
 JOB = Job("dit-tiny", ranks=4, steps=8)

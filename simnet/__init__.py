@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simnet.drivers.replay import replay
     from simnet.drivers.simulated import simulate
     from simnet.job import Job
-    from simnet.network.links import Links
+    from simnet.network.topology import Links
     from simnet.schedules.distrifusion import DistriFusion
     from simnet.schedules.named import schedule
     from simnet.schedules.ring import RingAttention
@@ -41,7 +41,7 @@ _HOME = {
     "DistriFusion": "schedules.distrifusion",
     "Free": "costs",
     "Job": "job",
-    "Links": "network.links",
+    "Links": "network.topology",
     "MeasuredCosts": "costs",
     "RingAttention": "schedules.ring",
     "Roofline": "costs",

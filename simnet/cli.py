@@ -50,6 +50,10 @@ COMMANDS = {
     "figure": ("figures.commands:figure", "Draw timelines, or latency against bandwidth."),
     "export": ("simnet.commands.export:export", "Write a trace for Perfetto or chrome://tracing."),
     "profile": ("simnet.commands.profile:profile", "Take compute times from a trace, to predict."),
+    "validate": (
+        "simnet.commands.validate:validate",
+        "Hold predictions against what others trust.",
+    ),
     "list": ("simnet.commands.names:names", "List models, schedules, networks or devices."),
     "demo": ("figures.commands:demo", "Run two schedules live, replay them on slow networks."),
     "doctor": ("simnet.commands.doctor:doctor", "Say what this machine can do."),

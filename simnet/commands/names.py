@@ -67,9 +67,23 @@ def _schedules() -> Iterator[Record]:
 
 def _networks() -> Iterator[Record]:
     from simnet.network.presets import NETWORKS
+    from simnet.network.topology import Islands, Medium
 
-    for name, links in NETWORKS.items():
-        yield {"name": name, "rate_bps": links.rate_bps, "latency_s": links.latency_s}
+    for name, network in NETWORKS.items():
+        links: Any = network
+        kind = "a link for each rank, each way"
+        if isinstance(network, Medium):
+            kind = "one for all ranks together"
+        elif isinstance(network, Islands):
+            links = network.inside
+            between = format_rate(network.between.rate_bps)
+            kind = f"islands of {network.ranks_per_island}; {between} each way between them"
+        yield {
+            "name": name,
+            "rate_bps": links.rate_bps,
+            "latency_s": links.latency_s,
+            "kind": kind,
+        }
 
 
 def _devices() -> Iterator[Record]:
@@ -112,8 +126,9 @@ _LISTS: dict[str, tuple[Callable[[], Iterator[Record]], tuple[Column, ...]]] = {
         _networks,
         (
             Column("name", "name"),
-            Column("rate each way", "rate_bps", format_rate),
+            Column("rate", "rate_bps", format_rate),
             Column("latency", "latency_s", format_s),
+            Column("of", "kind"),
         ),
     ),
     "devices": (

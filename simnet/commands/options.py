@@ -9,11 +9,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from simnet.job import Job
-from simnet.network.links import Links
 from simnet.network.network import Network
 from simnet.network.presets import NETWORKS
 from simnet.network.presets import network as preset_network
 from simnet.network.recorded import RecordedNetwork
+from simnet.network.topology import Links, Topology
 from simnet.schedules.base import Schedule
 from simnet.schedules.named import schedule as named_schedule
 from traces.errors import InputError, unknown
@@ -89,7 +89,7 @@ class NetworkChoice:
     latency: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """With --rate: latency of a link, such as 50us. Default: 0s."""
 
-    def links(self) -> Links:
+    def links(self) -> Topology:
         """The network; raises InputError unless exactly one is described."""
         if self.network is not None:
             self._expect_no_links()

@@ -11,7 +11,7 @@ from simnet.costs import Roofline
 from simnet.devices import device
 from simnet.drivers.simulated import simulate
 from simnet.job import Job
-from simnet.network.presets import network
+from simnet.network import presets
 from simnet.schedules.ring import RingAttention
 from traces.trace import Trace
 
@@ -20,12 +20,12 @@ from traces.trace import Trace
 def trace() -> Trace:
     """A small prediction."""
     job = Job("dit-nano", ranks=2, steps=2)
-    return simulate(RingAttention(), job, Roofline(device("l20")), network("ethernet-1g"))
+    return simulate(RingAttention(), job, Roofline(device("l20")), presets.links("ethernet-1g"))
 
 
 def test_each_trace_has_a_point_on_each_link_under_its_label(trace: Trace) -> None:
     """One trace after the other; a faster link takes no longer here."""
-    links = [*rates(latency_s=0.0), network("pcie-4")]
+    links = [*rates(latency_s=0.0), presets.links("pcie-4")]
     points = list(sweep({"one": trace, "other": trace}, links))
 
     assert [point["schedule"] for point in points] == ["one"] * 17 + ["other"] * 17
@@ -41,7 +41,7 @@ def test_only_a_run_over_a_network_is_a_point_itself(
 ) -> None:
     """Where nothing was sent there is no rate to draw it at; and it is counted beforehand."""
     traces = {"T": Trace(replace(trace.run, driver=driver), trace.ops)}
-    links = [network("pcie-3")]
+    links = [presets.links("pcie-3")]
     swept = list(sweep(traces, links))
 
     assert len(swept) == count(traces, links) == 1 + points
@@ -58,6 +58,6 @@ def test_points_are_made_one_at_a_time(trace: Trace) -> None:
                 made.append(label)
                 yield label, value
 
-    points = sweep(Told(one=trace, other=trace), [network("pcie-3")])
+    points = sweep(Told(one=trace, other=trace), [presets.links("pcie-3")])
     assert next(points)["schedule"] == "one"
     assert made == ["one"]

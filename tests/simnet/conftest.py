@@ -9,8 +9,8 @@ import pytest
 from simnet.drivers.engine import Work, play
 from simnet.drivers.observer import Observer
 from simnet.drivers.replay import Blob
-from simnet.network.links import Links
 from simnet.network.network import Network
+from simnet.network.topology import Links
 from simnet.ops import Compute, Program
 from traces.operation import Operation
 

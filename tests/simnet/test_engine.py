@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simnet.drivers.replay import Blob
-from simnet.network.links import Links
+from simnet.network.topology import Links
 from simnet.ops import (
     AllGather,
     AllReduce,

@@ -1,4 +1,4 @@
-"""The first network against closed forms: full-duplex links, a latency, a rate, and turns."""
+"""Networks against closed forms: rates, latencies, and links that messages share."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import simpy
 
 from simnet.drivers.replay import Blob
 from simnet.network.collectives import LOWERED
-from simnet.network.links import Links
-from simnet.network.network import Exchange, Line
+from simnet.network.network import Exchange, Line, Network
 from simnet.network.presets import NETWORKS, network
+from simnet.network.topology import Islands, Links, Medium
 from simnet.ops import (
     AllGather,
     AllReduce,
@@ -35,11 +35,11 @@ LATENCY_S, BYTES_PER_S = 0.25, 64.0
 LINKS = Links("test", rate_bps=8 * BYTES_PER_S, latency_s=LATENCY_S)
 
 
-def took(links: Links, kind: str, ranks: int, nbytes: int) -> float:
+def took(network: Network, kind: str, ranks: int, nbytes: int) -> float:
     """How long one exchange takes on idle links until its last member is done."""
     env = simpy.Environment()
     members = tuple(range(ranks))
-    links.traffic(env).carry(Exchange(kind, members, nbytes, Line("world", members), 0))
+    network.traffic(env).carry(Exchange(kind, members, nbytes, Line("world", members), 0))
     env.run()
     return float(env.now)
 
@@ -91,8 +91,8 @@ def test_both_directions_of_a_link_go_at_the_same_time(toy: Play, blob: Sized) -
     assert {op.end_s for op in waits} == {LATENCY_S + 1.0}
 
 
-def test_two_senders_to_one_receiver_take_turns(toy: Play, blob: Sized) -> None:
-    """Its side of the link is shared; the latency is not paid twice."""
+def test_two_senders_share_their_receiver_s_link(toy: Play, blob: Sized) -> None:
+    """Each gets half of it; the latency is not paid twice."""
 
     def sender() -> Program:
         yield Wait((yield Send("x", blob(64), 2)))
@@ -104,7 +104,7 @@ def test_two_senders_to_one_receiver_take_turns(toy: Play, blob: Sized) -> None:
         yield Wait(two)
 
     waits = [op for op in toy([sender(), sender(), receiver()], LINKS) if op.rank == 2]
-    assert [op.end_s for op in waits if op.kind == "wait"] == [1.0 + LATENCY_S, 2.0 + LATENCY_S]
+    assert [op.end_s for op in waits if op.kind == "wait"] == [2.0 + LATENCY_S] * 2
 
 
 @pytest.mark.parametrize(
@@ -131,25 +131,27 @@ def test_an_unknown_network_is_answered_with_the_nearest_name() -> None:
     assert all(name in str(failure.value) for name in NETWORKS)
 
 
-def test_one_sender_to_two_receivers_sends_one_after_the_other(toy: Play, blob: Sized) -> None:
-    """Its side of the link is shared; a send is complete when it has left, before it arrives."""
+def test_one_sender_shares_its_link_between_two_receivers(toy: Play, blob: Sized) -> None:
+    """The smaller message is through first, and what is left then has the link to itself."""
 
     def sender() -> Program:
         one = yield Send("x", blob(64), 1)
-        two = yield Send("x", blob(64), 2)
+        two = yield Send("y", blob(128), 2)
         yield Wait(one)
         yield Wait(two)
 
-    def receiver() -> Program:
-        yield Wait((yield Recv("x", blob(64), 0)))
+    def receiver(name: str, nbytes: int) -> Program:
+        yield Wait((yield Recv(name, blob(nbytes), 0)))
 
-    waits = [op for op in toy([sender(), receiver(), receiver()], LINKS) if op.kind == "wait"]
+    programs = [sender(), receiver("x", 64), receiver("y", 128)]
+    waits = [op for op in toy(programs, LINKS) if op.kind == "wait"]
     ends = [(op.rank, op.end_s) for op in waits]
-    assert ends == [(0, 1.0), (0, 2.0), (1, 1.0 + LATENCY_S), (2, 2.0 + LATENCY_S)]
+    # A send is complete when its last bit has left, before it arrives.
+    assert ends == [(0, 2.0), (0, 3.0), (1, 2.0 + LATENCY_S), (2, 3.0 + LATENCY_S)]
 
 
-def test_a_round_begins_at_a_rank_when_its_last_one_ended(toy: Play, blob: Sized) -> None:
-    """A link that is busy with something else holds up the whole ring behind it."""
+def test_a_message_slows_a_collective_on_the_link_that_they_share(toy: Play, blob: Sized) -> None:
+    """And with it the whole ring, whose next round needs what came by that link."""
 
     def program(rank: int) -> Program:
         if rank == 0:
@@ -159,5 +161,50 @@ def test_a_round_begins_at_a_rank_when_its_last_one_ended(toy: Play, blob: Sized
         yield Wait((yield AllGather("x", blob(64))))
 
     waits = [op for op in toy([program(rank) for rank in range(3)], LINKS) if op.kind == "wait"]
-    # 0 to 1 is free after 10 s; the second round needs what came by it in the first.
-    assert max(op.end_s for op in waits) == 10.0 + 2 * (1.0 + LATENCY_S)
+    assert max(op.end_s for op in waits) == 2 * (2.0 + LATENCY_S)  # at half the rate
+
+
+def test_what_a_sender_does_for_each_message_is_a_term_of_its_own() -> None:
+    """Paid in every round, beside latency and rate."""
+    busy = Links("busy", rate_bps=8 * BYTES_PER_S, latency_s=LATENCY_S, message_s=0.5)
+    assert took(busy, "send", 2, 64) == 0.5 + 1.0 + LATENCY_S
+    assert took(busy, "all_gather", 4, 64) == 3 * (0.5 + 1.0 + LATENCY_S)
+
+
+def test_a_medium_is_shared_by_everybody_in_both_directions() -> None:
+    """A ring of n sends n times as much through it at once."""
+    radio = Medium("radio", rate_bps=8 * BYTES_PER_S, latency_s=LATENCY_S)
+    assert took(radio, "all_gather", 4, 64) == 3 * (4 * 1.0 + LATENCY_S)
+
+
+def test_islands_send_through_their_one_link_and_pay_both_latencies() -> None:
+    """Two hosts of two: in a ring, one message each way crosses between them."""
+    inside = Links("inside", 8 * BYTES_PER_S, LATENCY_S)
+    hosts = Islands("hosts", 2, inside, Links("between", BYTES_PER_S, 1.0))
+    crossing = 8.0 + LATENCY_S + 1.0  # at an eighth of the rate
+    assert took(hosts, "all_gather", 4, 64) == pytest.approx(3 * crossing)
+    assert took(hosts, "all_gather", 2, 64) == 1.0 + LATENCY_S  # inside one
+    # Of an all-to-all, two messages share each cut.
+    part = 16 / BYTES_PER_S
+    assert took(hosts, "all_to_all", 4, 64) > 2 * 8 * 2 * part
+
+
+def test_no_network_is_too_wide_for_the_recursion_of_rounds() -> None:
+    """A thousand ranks on an infinite network take no time, and no deep stack."""
+    assert took(Links("infinite", math.inf), "all_gather", 1024, 64) == 0.0
+
+
+@pytest.mark.parametrize("ranks_per_island", [0, -2])
+def test_islands_of_nobody_are_refused(ranks_per_island: int) -> None:
+    """With the field at fault."""
+    inside = Links("inside", 1.0)
+    with pytest.raises(InputError, match="'odd': ranks_per_island"):
+        Islands("odd", ranks_per_island, inside, inside)
+
+
+def test_every_preset_carries_every_kind_of_exchange() -> None:
+    """In a finite time, and no time on the infinite one."""
+    for name, preset in NETWORKS.items():
+        for kind in LOWERED:
+            took_s = took(preset, kind, 2 if kind == "send" else 4, 4096)
+            assert took_s == 0 if name == "infinite" else 0 < took_s < 10

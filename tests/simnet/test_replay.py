@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from simnet.drivers.replay import Blob, replay
-from simnet.network.links import Links
 from simnet.network.recorded import RecordedNetwork
+from simnet.network.topology import Links
 from simnet.ops import At, Compute, Program, Recv, Send, Shift, Wait
 from traces.errors import ScheduleError, TraceError
 from traces.operation import Operation, table

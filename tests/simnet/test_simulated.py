@@ -15,8 +15,8 @@ from simnet.devices import device
 from simnet.drivers.replay import replay
 from simnet.drivers.simulated import simulate
 from simnet.job import Job
-from simnet.network.links import Links
 from simnet.network.recorded import RecordedNetwork
+from simnet.network.topology import Links
 from simnet.schedules.base import Schedule
 from simnet.schedules.distrifusion import DistriFusion
 from simnet.schedules.ring import RingAttention

@@ -1,0 +1,141 @@
+"""What joins the ranks: for each pair, the links that a message between them crosses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import simpy
+
+from simnet.network.carriage import Carrier
+from traces.errors import InputError
+
+
+class Hop(NamedTuple):
+    """One direction of a link, or a medium that both directions share. A name stands for one."""
+
+    name: str
+    rate_bps: float
+
+
+@dataclass(frozen=True)
+class Links:
+    """Every rank on a full-duplex link of its own to a switch that blocks nothing.
+
+    Messages that cross a side of a link share it max-min fairly. `latency_s` is from the sender's
+    last bit to the receiver's; `message_s` is what a sender does for a message before its first
+    bit. Raises InputError for a number that makes no sense.
+    """
+
+    name: str
+    rate_bps: float
+    latency_s: float = 0.0
+    message_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def route(self, src: int, dst: int) -> tuple[Hop, ...]:
+        """Out of one link and into another."""
+        return Hop(f"rank {src} out", self.rate_bps), Hop(f"rank {dst} in", self.rate_bps)
+
+    def delay_s(self, src: int, dst: int) -> float:
+        """The same for all."""
+        del src, dst
+        return self.latency_s
+
+    def traffic(self, env: simpy.Environment) -> Carrier:
+        """All links idle."""
+        return Carrier(self, env)
+
+
+@dataclass(frozen=True)
+class Medium:
+    """One medium that all ranks share in both directions: a radio channel, a token bucket.
+
+    Parameters as for Links; `rate_bps` is of all together.
+    """
+
+    name: str
+    rate_bps: float
+    latency_s: float = 0.0
+    message_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def route(self, src: int, dst: int) -> tuple[Hop, ...]:
+        """The medium."""
+        del src, dst
+        return (Hop("medium", self.rate_bps),)
+
+    def delay_s(self, src: int, dst: int) -> float:
+        """The same for all."""
+        del src, dst
+        return self.latency_s
+
+    def traffic(self, env: simpy.Environment) -> Carrier:
+        """The medium idle."""
+        return Carrier(self, env)
+
+
+@dataclass(frozen=True)
+class Islands:
+    """Ranks in islands of so many, each island behind one link: hosts on a network, CPU sockets.
+
+    Inside an island every rank has a link of its own to a switch that blocks nothing, with
+    `inside`'s rate and latency. A message to another island crosses its sender's link, the link
+    out of its island, the link into the other, and its receiver's link; latencies add up.
+    """
+
+    name: str
+    ranks_per_island: int
+    inside: Links
+    between: Links
+
+    def __post_init__(self) -> None:
+        if self.ranks_per_island < 1:
+            raise InputError(
+                f"network {self.name!r}: ranks_per_island is {self.ranks_per_island}, "
+                "expected 1 or more"
+            )
+
+    @property
+    def message_s(self) -> float:
+        """That of messages inside."""
+        return self.inside.message_s
+
+    def route(self, src: int, dst: int) -> tuple[Hop, ...]:
+        """Through the islands' links only where the islands differ."""
+        out, into = self.inside.route(src, dst)
+        here, there = src // self.ranks_per_island, dst // self.ranks_per_island
+        if here == there:
+            return out, into
+        rate_bps = self.between.rate_bps
+        cut = Hop(f"island {here} out", rate_bps), Hop(f"island {there} in", rate_bps)
+        return (out, *cut, into)
+
+    def delay_s(self, src: int, dst: int) -> float:
+        """Inside, and once between where the islands differ."""
+        same = src // self.ranks_per_island == dst // self.ranks_per_island
+        return self.inside.latency_s + (0.0 if same else self.between.latency_s)
+
+    def traffic(self, env: simpy.Environment) -> Carrier:
+        """All links idle."""
+        return Carrier(self, env)
+
+
+#: What presets are.
+Topology = Links | Medium | Islands
+
+
+def check(network: Links | Medium) -> None:
+    """Raise InputError for a rate or time that makes no sense."""
+    for field in fields(network):
+        value = getattr(network, field.name)
+        what = f"network {network.name!r}: {field.name} is {value}, expected"
+        if field.name.endswith("_bps") and not value > 0:
+            raise InputError(f"{what} > 0")
+        if field.name.endswith("_s") and not 0 <= value < math.inf:
+            raise InputError(f"{what} 0 or more, finite")

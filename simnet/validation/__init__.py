@@ -1,0 +1,1 @@
+"""Predictions held against simulators and measurements that others trust."""
