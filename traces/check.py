@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -77,7 +78,8 @@ def _is_group(name: str, ranks: int) -> bool:
         members = [int(member) for member in name.split(",")]
     except ValueError:
         return False
-    return len(set(members)) == len(members) and min(members) >= 0 and max(members) < ranks
+    rising = all(one < other for one, other in pairwise(members))
+    return rising and members[0] >= 0 and members[-1] < ranks
 
 
 def _outside(rows: pd.DataFrame, column: str, *kinds: str) -> pd.Series[bool]:
@@ -161,7 +163,8 @@ RULES = (
         '"compute" for compute and wait, the communicator\'s name for a transfer',
         lambda r, _: (r["stream"] == "compute") != _on_rank(r),
     ),
-    Rule(("group",), "different ranks of the run, such as 0,1", _bad_group),
+    Rule(("stream",), "a stream's name", lambda r, _: r["stream"] == ""),
+    Rule(("group",), "ranks of the run in rising order, such as 0,1", _bad_group),
     Rule(
         ("group", "kind"),
         "the ranks of the transfer's communicator",

@@ -89,7 +89,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
 
 def _terminal() -> Terminal:
     """Into a pipe or a file, tables are as wide as they like."""
-    told = sys.stdout.isatty() or "COLUMNS" in os.environ
+    told = (sys.stdout is not None and sys.stdout.isatty()) or "COLUMNS" in os.environ
     return Terminal(width=None if told else _PIPE_WIDTH)
 
 

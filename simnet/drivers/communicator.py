@@ -13,6 +13,7 @@ import torch.distributed as dist
 from simnet.drivers.matching import check_peers
 from simnet.network.network import Line, lines
 from simnet.ops import AllGather, AllReduce, AllToAll, Group, Recv, Send, Shift, Transfer
+from traces.errors import ScheduleError
 from traces.operation import Operation
 
 
@@ -64,6 +65,11 @@ class Communicators:
         stands_in = lines(row, group.ranks)
         if not stands_in:  # a shift to itself
             return Ticket(op, row, op.value)
+        if group not in self.process_groups:
+            raise ScheduleError(
+                f"rank {self.rank}: {op.kind} {op.name!r} is for {group}, which the dry run did "
+                "not come by; on real tensors a schedule must do what it does on meta tensors"
+            )
         op.value = op.value.contiguous()
         value, works = self.posts[type(op)](op, group)
         return Ticket(op, row, value, list(zip(stands_in, works, strict=True)))

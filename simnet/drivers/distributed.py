@@ -17,14 +17,13 @@ from simnet.drivers.log import Log, describe
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.offsets import common_time
 from simnet.drivers.recorder import Recorder
-from simnet.drivers.warm_up import warm_up
+from simnet.drivers.rehearsal import Rehearsal
 from simnet.ops import (
     AllGather,
     AllReduce,
     AllToAll,
     At,
     Compute,
-    Group,
     Keep,
     Op,
     Program,
@@ -49,7 +48,7 @@ class Task(NamedTuple):
     job: Job
     path: Path
     keep: tuple[str, ...]
-    groups: list[Group]  # of ranks that talk to each other, as the dry run found them
+    rehearsal: Rehearsal
 
 
 def run_rank(task: Task, ranks_here: int, observer: Observer) -> None:
@@ -61,8 +60,8 @@ def run_rank(task: Task, ranks_here: int, observer: Observer) -> None:
     """
     rank, job = dist.get_rank(), task.job
     with torch.inference_mode(), compute_threads(ranks_here):
-        communicators = Communicators(task.groups)
-        short = warm_up(task.schedule, job)
+        communicators = Communicators(task.rehearsal.groups)
+        short = task.rehearsal.warm_up(job)
         unrecorded = Log(rank, short.steps, Observer())
         LiveRank(unrecorded, clock_for(job.device), communicators).run(task.schedule(short, rank))
         recorder = Recorder(task.path, [rank], task.keep)

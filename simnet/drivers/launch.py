@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import timedelta
@@ -20,7 +22,7 @@ from simnet.drivers.distributed import Task, run_rank
 from simnet.drivers.hardware import describe_device
 from simnet.drivers.header import header, now
 from simnet.drivers.observer import Observer
-from simnet.drivers.simulated import dry_run
+from simnet.drivers.rehearsal import dry_run
 from traces.errors import RunError, ThinwireError
 from traces.operation import Operation
 from traces.run import Run
@@ -169,6 +171,8 @@ class Reporter(Observer):
 
 
 def _rank_main(rank: int, task: Task, port: int, pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the launching process's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # The loopback device: the host's name may resolve to something unreachable.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo" if sys.platform == "linux" else "lo0")
     try:
@@ -181,6 +185,13 @@ def _rank_main(rank: int, task: Task, port: int, pipe: Connection) -> None:
         with suppress(BrokenPipeError):
             pipe.send(error if isinstance(error, ThinwireError) else _unplaced(rank, error))
         sys.exit(FAILED)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(FAILED)
 
 
 def _unplaced(rank: int, error: Exception) -> RunError:

@@ -18,8 +18,7 @@ from simnet.drivers.hardware import compute_threads, describe_device, synchroniz
 from simnet.drivers.header import header, now
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.recorder import Recorder
-from simnet.drivers.simulated import dry_run
-from simnet.drivers.warm_up import warm_up
+from simnet.drivers.rehearsal import dry_run
 from simnet.network.presets import NETWORKS
 from simnet.shapes import describe_shape
 from traces.store import create
@@ -56,12 +55,12 @@ def run_local(
         network=network.name,
         started=now(),
     )
-    dry_run(schedule, job, keep)
+    rehearsal = dry_run(schedule, job, keep)
     create(path, run, overwrite=overwrite)
     recorder = Recorder(path, range(job.ranks), keep)
     told = Observers(recorder, observer or Observer())
     with torch.inference_mode(), compute_threads(job.ranks):
-        short = warm_up(schedule, job)
+        short = rehearsal.warm_up(job)
         play(programs(schedule, short), short.steps, timed, network, Observer())
         play(programs(schedule, job), job.steps, timed, network, told)
     recorder.close()

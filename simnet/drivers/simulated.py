@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from simnet.costs import Call, Free
+from simnet.costs import Call
 from simnet.counting import count
 from simnet.drivers.engine import Work, collector_paused, play
 from simnet.drivers.header import header
 from simnet.drivers.observer import Observer
-from simnet.network.presets import network
-from simnet.ops import Group
 from simnet.shapes import describe_shape
-from traces.errors import unknown
 from traces.operation import table
 from traces.trace import Trace
 
@@ -46,33 +42,6 @@ def simulate(
     with collector_paused():
         operations, _ = play(programs, job.steps, machine, network, observer or Observer())
         return Trace(run, table(operations))
-
-
-def dry_run(schedule: Schedule, job: Job, keep: Collection[str] = ()) -> list[Group]:
-    """Raise what is wrong with a schedule, or with what to keep of it, before it runs for real.
-
-    Gives the groups whose ranks talk to each other, for live runs to set up.
-    """
-    offered = _Offered()
-    trace = simulate(schedule, job, Free(), network("infinite"), offered)
-    for name in keep:
-        if name not in offered.names:
-            raise unknown("activation to keep", name, offered.names)
-    used = trace.ops.loc[trace.ops["stream"] != "compute", ["group", "stream"]].drop_duplicates()
-    groups = used.itertuples(index=False, name=None)
-    return sorted(Group(tuple(map(int, ranks.split(","))), name) for ranks, name in groups)
-
-
-class _Offered(Observer):
-    """Learns the names of the activations that a schedule offers."""
-
-    def __init__(self) -> None:
-        self.names: set[str] = set()
-
-    def keep(self, rank: int, step: int, layer: int, name: str, value: Any) -> None:
-        """See Observer."""
-        del rank, step, layer, value
-        self.names.add(name)
 
 
 class MetaMachine:

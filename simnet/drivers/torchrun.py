@@ -12,8 +12,9 @@ import torch.distributed as dist
 from simnet.drivers.distributed import Task, run_rank
 from simnet.drivers.launch import join, live_header
 from simnet.drivers.observer import Observer
-from simnet.drivers.simulated import dry_run
+from simnet.drivers.rehearsal import dry_run
 from traces.errors import InputError, RunError, ThinwireError
+from traces.run import Run
 from traces.store import create
 from traces.trace import Trace
 
@@ -62,15 +63,29 @@ def run_under_torchrun(
 def _create_everywhere(task: Task, *, overwrite: bool) -> None:
     """Rank 0 makes the folder, then the first rank of each host that does not see the same one."""
     header = task.path / "run.json"
-    made: list[Any] = [None, None]
+    made: list[Any] = [None, None, None]
     if dist.get_rank() == 0:
         run = live_header(task.schedule, task.job)
-        create(task.path, run, overwrite=overwrite)
-        made = [_fingerprint(header), run]
+        made = [_create(task.path, run, overwrite=overwrite), _fingerprint(header), run]
     dist.broadcast_object_list(made, src=0)
-    if _variable("LOCAL_RANK") == 0 and _fingerprint(header) != made[0]:
-        create(task.path, made[1], overwrite=overwrite)
-    dist.barrier()
+    refused = [made[0]] * dist.get_world_size()
+    if made[0] is None:
+        here = None
+        if _variable("LOCAL_RANK") == 0 and _fingerprint(header) != made[1]:
+            here = _create(task.path, made[2], overwrite=overwrite)
+        dist.all_gather_object(refused, here)
+    for rank, error in enumerate(refused):
+        if error is not None:
+            raise InputError(f"rank {rank}: {error}")
+
+
+def _create(path: Path, run: Run, *, overwrite: bool) -> str | None:
+    """What stands in the way, for all ranks to know; None where it went well."""
+    try:
+        create(path, run, overwrite=overwrite)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _fingerprint(path: Path) -> tuple[int, int] | None:

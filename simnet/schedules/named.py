@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 
 from simnet.schedules.base import Schedule
 from simnet.schedules.distrifusion import DistriFusion
@@ -41,5 +41,7 @@ def spec(chosen: Schedule) -> str:
 
 
 def parameters(kind: type[Schedule]) -> dict[str, object]:
-    """A schedule's parameters and their defaults."""
-    return {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+    """A schedule's parameters and their defaults; none of a class that is no dataclass."""
+    if not is_dataclass(kind):
+        return {}
+    return {field.name: field.default for field in fields(kind)}

@@ -296,6 +296,22 @@ def test_an_interrupted_run_leaves_no_process(tmp_path: Path) -> None:
     assert call(["show", str(tmp_path / "T")]) == OK
 
 
+@pytest.mark.slow
+def test_ranks_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    """Also where it is killed before they have found each other."""
+    command = [sys.executable, "-m", "simnet", "run", *NANO, "--out", str(tmp_path / "T")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    ranks: list[psutil.Process] = []
+    while len(ranks) < 2:
+        assert process.poll() is None
+        children = psutil.Process(process.pid).children()
+        ranks = [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(ranks, timeout=30)
+    assert alive == []
+
+
 def _thinwire_with(out: Path, hurt: Any) -> tuple[int, str]:
     """Start a long live run, do something to it in the middle; exit code and stderr."""
     command = [sys.executable, "-m", "simnet", "run", *NANO[:-1], "3000", "--out", str(out)]
