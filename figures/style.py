@@ -14,7 +14,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from traces.errors import InputError
-from traces.files import replaceable, writing
+from traces.files import replacing
 
 WIDTH_IN = 7.0  # a page's text between its margins
 DPI = 200
@@ -114,11 +114,5 @@ def save(fig: Figure, path: str | os.PathLike[str]) -> None:
         )
     if not path.parent.is_dir():
         raise InputError(f"figure {str(path)!r}: folder {str(path.parent)!r} does not exist")
-    replaceable(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing(path), look():
-        try:
-            fig.savefig(unfinished, format=suffix[1:], metadata=_METADATA[suffix])
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with replacing(path) as temporary, look():
+        fig.savefig(temporary, format=suffix[1:], metadata=_METADATA[suffix])

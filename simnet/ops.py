@@ -222,6 +222,10 @@ class AllToAll(Collective):
         return [[theirs[place] for theirs in chunks] for place in range(len(values))]
 
 
+#: Every kind of transfer.
+TRANSFERS: tuple[type[Transfer], ...] = (Send, Recv, Shift, AllGather, AllReduce, AllToAll)
+
+
 class Ticket(Protocol):
     """A transfer under way: `op` is what was asked for, `seq` its row in the rank's trace."""
 

@@ -18,21 +18,7 @@ from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.offsets import common_time
 from simnet.drivers.recorder import Recorder
 from simnet.drivers.rehearsal import Rehearsal
-from simnet.ops import (
-    AllGather,
-    AllReduce,
-    AllToAll,
-    At,
-    Compute,
-    Keep,
-    Op,
-    Program,
-    Recv,
-    Send,
-    Shift,
-    Transfer,
-    Wait,
-)
+from simnet.ops import TRANSFERS, At, Compute, Keep, Op, Program, Transfer, Wait
 from simnet.shapes import describe_shape
 from traces.errors import RunError, ScheduleError, ThinwireError
 
@@ -86,7 +72,7 @@ class LiveRank:
             Compute: self._compute,
             Keep: log.keep,
             Wait: self._wait,
-            **dict.fromkeys((Send, Recv, Shift, AllGather, AllReduce, AllToAll), self._transfer),
+            **dict.fromkeys(TRANSFERS, self._transfer),
         }
 
     def run(self, program: Program) -> Any:

@@ -14,23 +14,7 @@ from simnet.drivers.log import Log, describe
 from simnet.drivers.matching import Lane, Ticket, check_peers
 from simnet.drivers.observer import Observer
 from simnet.network.network import Line, Network, lines
-from simnet.ops import (
-    AllGather,
-    AllReduce,
-    AllToAll,
-    At,
-    Compute,
-    Group,
-    Keep,
-    Lag,
-    Op,
-    Program,
-    Recv,
-    Send,
-    Shift,
-    Transfer,
-    Wait,
-)
+from simnet.ops import TRANSFERS, At, Compute, Group, Keep, Lag, Op, Program, Transfer, Wait
 from traces.errors import ScheduleError, ThinwireError
 from traces.operation import Operation
 
@@ -120,7 +104,7 @@ class Rank:
             Keep: self._keep,
             Lag: self._lag,
             Wait: self._wait,
-            **dict.fromkeys((Send, Recv, Shift, AllGather, AllReduce, AllToAll), self._transfer),
+            **dict.fromkeys(TRANSFERS, self._transfer),
         }
         self.env.process(self._run())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import simpy
 
@@ -15,18 +15,11 @@ from simnet.network.network import Exchange
 from traces.units import bits
 
 
-class Route(Protocol):
-    """A link on the way, as topologies name it."""
+class Hop(NamedTuple):
+    """One direction of a link, or a medium that both directions share. A name stands for one."""
 
-    @property
-    def name(self) -> str:
-        """The same name, the same link."""
-        ...
-
-    @property
-    def rate_bps(self) -> float:
-        """What it carries."""
-        ...
+    name: str
+    rate_bps: float
 
 
 class Routed(Protocol):
@@ -37,7 +30,7 @@ class Routed(Protocol):
         """What a sender does for a message before its first bit."""
         ...
 
-    def route(self, src: int, dst: int) -> Sequence[Route]:
+    def route(self, src: int, dst: int) -> Sequence[Hop]:
         """The links that a message crosses."""
         ...
 

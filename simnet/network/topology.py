@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import NamedTuple
 
 import simpy
 
-from simnet.network.carriage import Carrier
+from simnet.network.carriage import Carrier, Hop
 from traces.errors import InputError
 
 
-class Hop(NamedTuple):
-    """One direction of a link, or a medium that both directions share. A name stands for one."""
-
-    name: str
-    rate_bps: float
-
-
 @dataclass(frozen=True)
-class Links:
-    """Every rank on a full-duplex link of its own to a switch that blocks nothing.
-
-    Messages that cross a side of a link share it max-min fairly. `latency_s` is from the sender's
-    last bit to the receiver's; `message_s` is what a sender does for a message before its first
-    bit. Raises InputError for a number that makes no sense.
-    """
+class _Uniform:
+    """A rate, a latency and an overhead that are the same for all pairs of ranks."""
 
     name: str
     rate_bps: float
@@ -34,11 +21,17 @@ class Links:
     message_s: float = 0.0
 
     def __post_init__(self) -> None:
-        check(self)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            what = f"network {self.name!r}: {field.name} is {value}, expected"
+            if field.name.endswith("_bps") and not value > 0:
+                raise InputError(f"{what} > 0")
+            if field.name.endswith("_s") and not 0 <= value < math.inf:
+                raise InputError(f"{what} 0 or more, finite")
 
     def route(self, src: int, dst: int) -> tuple[Hop, ...]:
-        """Out of one link and into another."""
-        return Hop(f"rank {src} out", self.rate_bps), Hop(f"rank {dst} in", self.rate_bps)
+        """The links that a message crosses."""
+        raise NotImplementedError
 
     def delay_s(self, src: int, dst: int) -> float:
         """The same for all."""
@@ -50,34 +43,29 @@ class Links:
         return Carrier(self, env)
 
 
-@dataclass(frozen=True)
-class Medium:
+class Links(_Uniform):
+    """Every rank on a full-duplex link of its own to a switch that blocks nothing.
+
+    Messages that cross a side of a link share it max-min fairly. `latency_s` is from the sender's
+    last bit to the receiver's; `message_s` is what a sender does for a message before its first
+    bit. Raises InputError for a number that makes no sense.
+    """
+
+    def route(self, src: int, dst: int) -> tuple[Hop, ...]:
+        """Out of one link and into another."""
+        return Hop(f"rank {src} out", self.rate_bps), Hop(f"rank {dst} in", self.rate_bps)
+
+
+class Medium(_Uniform):
     """One medium that all ranks share in both directions: a radio channel, a token bucket.
 
     Parameters as for Links; `rate_bps` is of all together.
     """
 
-    name: str
-    rate_bps: float
-    latency_s: float = 0.0
-    message_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        check(self)
-
     def route(self, src: int, dst: int) -> tuple[Hop, ...]:
         """The medium."""
         del src, dst
         return (Hop("medium", self.rate_bps),)
-
-    def delay_s(self, src: int, dst: int) -> float:
-        """The same for all."""
-        del src, dst
-        return self.latency_s
-
-    def traffic(self, env: simpy.Environment) -> Carrier:
-        """The medium idle."""
-        return Carrier(self, env)
 
 
 @dataclass(frozen=True)
@@ -128,14 +116,3 @@ class Islands:
 
 #: What presets are.
 Topology = Links | Medium | Islands
-
-
-def check(network: Links | Medium) -> None:
-    """Raise InputError for a rate or time that makes no sense."""
-    for field in fields(network):
-        value = getattr(network, field.name)
-        what = f"network {network.name!r}: {field.name} is {value}, expected"
-        if field.name.endswith("_bps") and not value > 0:
-            raise InputError(f"{what} > 0")
-        if field.name.endswith("_s") and not 0 <= value < math.inf:
-            raise InputError(f"{what} 0 or more, finite")
