@@ -60,6 +60,7 @@ class Lane:
         self.waiting: dict[int, deque[Ticket]] = {rank: deque() for rank in line.ranks}
         self.carried = 0
         self.busy = 0  # members whose part of the current exchange is not complete
+        self.free_s = 0.0  # when the last exchange ended
 
     def join(self, ticket: Ticket) -> None:
         """A rank has reached its next transfer on this line."""
@@ -83,7 +84,9 @@ class Lane:
         _deliver(tickets)
         first = tickets[0]
         kind = first.op.kind if isinstance(first.op, Collective) else "send"
-        exchange = Exchange(kind, self.line.ranks, first.op.value.nbytes, self.line, self.carried)
+        nbytes = first.op.value.nbytes
+        since_s = tuple(max(self.free_s, ticket.row.start_s) for ticket in tickets)
+        exchange = Exchange(kind, self.line.ranks, nbytes, self.line, self.carried, since_s)
         self.carried += 1
         self.busy = len(tickets)
         for ticket, done in zip(tickets, self.traffic.carry(exchange), strict=True):
@@ -93,6 +96,7 @@ class Lane:
     def _part_done(self, ticket: Ticket, _: simpy.Event) -> None:
         ticket.part_done(self.env.now)
         self.busy -= 1
+        self.free_s = self.env.now
         self._start_next()
 
 

@@ -5,37 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import simpy
 
-from simnet.network.collectives import LOWERED, Flow
+from simnet.network.collectives.flow import Flow
+from simnet.network.collectives.selection import Selection
 from simnet.network.fluid import Fluid, Side
 from simnet.network.network import Exchange
+from simnet.network.path import Hop, Path, Paths
 from traces.units import bits
 
-
-class Hop(NamedTuple):
-    """One direction of a link, or a medium that both directions share. A name stands for one."""
-
-    name: str
-    rate_bps: float
+Callback = Callable[[], None]
 
 
-class Routed(Protocol):
+class Routed(Paths, Protocol):
     """A topology, as far as carrying goes."""
 
     @property
-    def message_s(self) -> float:
-        """What a sender does for a message before its first bit."""
-        ...
-
-    def route(self, src: int, dst: int) -> Sequence[Hop]:
-        """The links that a message crosses."""
-        ...
-
-    def delay_s(self, src: int, dst: int) -> float:
-        """From the sender's last bit to the receiver's."""
+    def collectives(self) -> Selection:
+        """How collectives become flows."""
         ...
 
 
@@ -47,42 +36,55 @@ class Carrier:
         self.env = env
         self.fluid = Fluid(env)
         self.sides: dict[str, Side] = {}
-        self.paths: dict[tuple[int, int], tuple[list[Side], float]] = {}
+        self.ways: dict[tuple[int, int], Way] = {}
 
     def carry(self, exchange: Exchange) -> list[simpy.Event]:
         """Start the exchange's first flows; the others follow by themselves."""
-        rounds = LOWERED[exchange.kind](exchange.ranks, exchange.nbytes)
-        return Carriage(self, exchange.ranks, rounds).begin()
+        kind, ranks, nbytes, *_ = exchange
+        rounds = self.topology.collectives.rounds(kind, ranks, nbytes, self.topology)
+        return Carriage(self, exchange, rounds).begin()
 
-    def send(self, flow: Flow, sent: Callable[[], None], arrived: Callable[[], None]) -> None:
-        """One message; tells when its last bit has left, and when it is there."""
-        path = self.paths.get((flow.src, flow.dst))
-        if path is None:
-            path = self.paths[flow.src, flow.dst] = self._path(flow.src, flow.dst)
-        if self.topology.message_s:
-            begin = partial(self._transmit, path, flow, sent, arrived)
-            _then(self.env.timeout(self.topology.message_s), begin)
+    def way(self, src: int, dst: int) -> Way:
+        """The path from one rank to another, in use."""
+        way = self.ways.get((src, dst))
+        if way is None:
+            path = self.topology.path(src, dst)
+            sides = [self.side(hop) for hop in path.hops if hop.rate_bps < math.inf]
+            way = self.ways[src, dst] = Way(self, path, sides)
+        return way
+
+    def side(self, hop: Hop) -> Side:
+        """The side of a link that this hop stands for."""
+        if hop.name not in self.sides:
+            self.sides[hop.name] = Side(hop.name, hop.rate_bps)
+        return self.sides[hop.name]
+
+
+class Way:
+    """A path in use: the sides of its links that slow a message down."""
+
+    def __init__(self, carrier: Carrier, path: Path, sides: Sequence[Side]) -> None:
+        self.env = carrier.env
+        self.fluid = carrier.fluid
+        self.path = path
+        self.sides = sides
+
+    def send(self, nbytes: float, since_s: float, sent: Callback, arrived: Callback) -> None:
+        """One message; tells when its last bit has left, and when it is there.
+
+        The receiver has been ready for it since `since_s`, and the sender is now.
+        """
+        start_s = self.path.message_s
+        if self.path.ready_s:
+            start_s += max(0.0, since_s + self.path.ready_s - self.env.now)
+        transmit = partial(self._transmit, nbytes, sent, arrived)
+        if start_s:
+            _then(self.env.timeout(start_s), transmit)
         else:
-            self._transmit(path, flow, sent, arrived)
+            transmit()
 
-    def _path(self, src: int, dst: int) -> tuple[list[Side], float]:
-        """The sides that slow a message down, and the latency."""
-        sides = []
-        for hop in self.topology.route(src, dst):
-            if hop.rate_bps < math.inf:
-                if hop.name not in self.sides:
-                    self.sides[hop.name] = Side(hop.name, hop.rate_bps)
-                sides.append(self.sides[hop.name])
-        return sides, self.topology.delay_s(src, dst)
-
-    def _transmit(
-        self,
-        path: tuple[list[Side], float],
-        flow: Flow,
-        sent: Callable[[], None],
-        arrived: Callable[[], None],
-    ) -> None:
-        sides, delay_s = path
+    def _transmit(self, nbytes: float, sent: Callback, arrived: Callback) -> None:
+        delay_s = self.path.latency_s
 
         def left() -> None:
             sent()
@@ -91,21 +93,27 @@ class Carrier:
             else:
                 arrived()
 
+        cap_bps = self.path.cap_bps
+        event: simpy.Event
         # Also where nothing slows it down it is an event: a thousand rounds are no deep recursion.
-        event = self.fluid.start(sides, bits(flow.nbytes)) if sides else self.env.timeout(0)
+        if self.sides or cap_bps < math.inf:
+            event = self.fluid.start(self.sides, bits(nbytes), cap_bps=cap_bps)
+        else:
+            event = self.env.timeout(0)
         _then(event, left)
 
 
 class Carriage:
     """One exchange under way. A rank enters a round when its flows of the last one ended."""
 
-    def __init__(self, carrier: Carrier, ranks: Sequence[int], rounds: list[list[Flow]]) -> None:
+    def __init__(self, carrier: Carrier, exchange: Exchange, rounds: list[list[Flow]]) -> None:
         self.carrier = carrier
-        self.ranks = ranks
+        self.ranks = exchange.ranks
         self.rounds = [_by_rank(flows) for flows in rounds]
-        self.done = {rank: carrier.env.event() for rank in ranks}
-        self.entered = dict.fromkeys(ranks, -1)
-        self.parts = dict.fromkeys(ranks, 0)  # of this round that a rank has yet to end
+        self.done = {rank: carrier.env.event() for rank in self.ranks}
+        self.entered = dict.fromkeys(self.ranks, -1)
+        self.since_s = dict(zip(self.ranks, exchange.since_s, strict=True))
+        self.parts = dict.fromkeys(self.ranks, 0)  # of this round that a rank has yet to end
 
     def begin(self) -> list[simpy.Event]:
         """Let all ranks in; gives the events at which each is through."""
@@ -127,11 +135,14 @@ class Carriage:
             peer = flow.dst if flow.src == rank else flow.src
             if self.entered[peer] == number:
                 sent = partial(self._part_done, flow.src)
-                self.carrier.send(flow, sent, partial(self._part_done, flow.dst))
+                arrived = partial(self._part_done, flow.dst)
+                way = self.carrier.way(flow.src, flow.dst)
+                way.send(flow.nbytes, self.since_s[flow.dst], sent, arrived)
 
     def _part_done(self, rank: int) -> None:
         self.parts[rank] -= 1
         if not self.parts[rank]:
+            self.since_s[rank] = self.carrier.env.now
             self._enter(rank)
 
 
@@ -143,7 +154,7 @@ def _by_rank(flows: list[Flow]) -> dict[int, list[Flow]]:
     return parts
 
 
-def _then(event: simpy.Event, call: Callable[[], None]) -> None:
+def _then(event: simpy.Event, call: Callback) -> None:
     callbacks = event.callbacks
     assert callbacks is not None, "an event of the past"
     callbacks.append(lambda _: call())

@@ -26,6 +26,7 @@ class Exchange(NamedTuple):
     nbytes: int  # what one member brings
     line: Line
     ordinal: int  # how many exchanges this line carried before
+    since_s: tuple[float, ...]  # since when each member has been ready for it
 
 
 class Queued(Protocol):

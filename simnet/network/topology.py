@@ -7,7 +7,9 @@ from dataclasses import dataclass, fields
 
 import simpy
 
-from simnet.network.carriage import Carrier, Hop
+from simnet.network.carriage import Carrier
+from simnet.network.collectives.selection import RING, Selection
+from simnet.network.path import Hop, Path
 from traces.errors import InputError
 
 
@@ -19,6 +21,8 @@ class _Uniform:
     rate_bps: float
     latency_s: float = 0.0
     message_s: float = 0.0
+    ready_s: float = 0.0
+    collectives: Selection = RING
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -29,14 +33,13 @@ class _Uniform:
             if field.name.endswith("_s") and not 0 <= value < math.inf:
                 raise InputError(f"{what} 0 or more, finite")
 
-    def route(self, src: int, dst: int) -> tuple[Hop, ...]:
+    def hops(self, src: int, dst: int) -> tuple[Hop, ...]:
         """The links that a message crosses."""
         raise NotImplementedError
 
-    def delay_s(self, src: int, dst: int) -> float:
-        """The same for all."""
-        del src, dst
-        return self.latency_s
+    def path(self, src: int, dst: int) -> Path:
+        """These links, and the costs that all messages have."""
+        return Path(self.hops(src, dst), self.latency_s, self.message_s, self.ready_s)
 
     def traffic(self, env: simpy.Environment) -> Carrier:
         """All links idle."""
@@ -48,10 +51,11 @@ class Links(_Uniform):
 
     Messages that cross a side of a link share it max-min fairly. `latency_s` is from the sender's
     last bit to the receiver's; `message_s` is what a sender does for a message before its first
-    bit. Raises InputError for a number that makes no sense.
+    bit; `ready_s` is how long a receiver's readiness takes to reach the sender, which waits for it
+    (0: it does not). Raises InputError for a number that makes no sense.
     """
 
-    def route(self, src: int, dst: int) -> tuple[Hop, ...]:
+    def hops(self, src: int, dst: int) -> tuple[Hop, ...]:
         """Out of one link and into another."""
         return Hop(f"rank {src} out", self.rate_bps), Hop(f"rank {dst} in", self.rate_bps)
 
@@ -62,7 +66,7 @@ class Medium(_Uniform):
     Parameters as for Links; `rate_bps` is of all together.
     """
 
-    def route(self, src: int, dst: int) -> tuple[Hop, ...]:
+    def hops(self, src: int, dst: int) -> tuple[Hop, ...]:
         """The medium."""
         del src, dst
         return (Hop("medium", self.rate_bps),)
@@ -74,13 +78,14 @@ class Islands:
 
     Inside an island every rank has a link of its own to a switch that blocks nothing, with
     `inside`'s rate and latency. A message to another island crosses its sender's link, the link
-    out of its island, the link into the other, and its receiver's link; latencies add up.
+    out of its island, the link into the other, and its receiver's link; all its costs add up.
     """
 
     name: str
     ranks_per_island: int
     inside: Links
     between: Links
+    collectives: Selection = RING
 
     def __post_init__(self) -> None:
         if self.ranks_per_island < 1:
@@ -89,25 +94,21 @@ class Islands:
                 "expected 1 or more"
             )
 
-    @property
-    def message_s(self) -> float:
-        """That of messages inside."""
-        return self.inside.message_s
-
-    def route(self, src: int, dst: int) -> tuple[Hop, ...]:
+    def path(self, src: int, dst: int) -> Path:
         """Through the islands' links only where the islands differ."""
-        out, into = self.inside.route(src, dst)
+        way = self.inside.path(src, dst)
         here, there = src // self.ranks_per_island, dst // self.ranks_per_island
         if here == there:
-            return out, into
+            return way
+        out, into = way.hops
         rate_bps = self.between.rate_bps
         cut = Hop(f"island {here} out", rate_bps), Hop(f"island {there} in", rate_bps)
-        return (out, *cut, into)
-
-    def delay_s(self, src: int, dst: int) -> float:
-        """Inside, and once between where the islands differ."""
-        same = src // self.ranks_per_island == dst // self.ranks_per_island
-        return self.inside.latency_s + (0.0 if same else self.between.latency_s)
+        return Path(
+            (out, *cut, into),
+            way.latency_s + self.between.latency_s,
+            way.message_s + self.between.message_s,
+            way.ready_s + self.between.ready_s,
+        )
 
     def traffic(self, env: simpy.Environment) -> Carrier:
         """All links idle."""

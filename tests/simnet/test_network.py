@@ -9,7 +9,7 @@ import pytest
 import simpy
 
 from simnet.drivers.replay import Blob
-from simnet.network.collectives import LOWERED
+from simnet.network.collectives.selection import RING
 from simnet.network.network import Exchange, Line, Network
 from simnet.network.presets import NETWORKS, network
 from simnet.network.topology import Islands, Links, Medium
@@ -17,6 +17,7 @@ from simnet.ops import (
     AllGather,
     AllReduce,
     AllToAll,
+    Compute,
     Program,
     Recv,
     Send,
@@ -39,7 +40,8 @@ def took(network: Network, kind: str, ranks: int, nbytes: int) -> float:
     """How long one exchange takes on idle links until its last member is done."""
     env = simpy.Environment()
     members = tuple(range(ranks))
-    network.traffic(env).carry(Exchange(kind, members, nbytes, Line("world", members), 0))
+    since_s = (0.0,) * ranks
+    network.traffic(env).carry(Exchange(kind, members, nbytes, Line("world", members), 0, since_s))
     env.run()
     return float(env.now)
 
@@ -73,7 +75,7 @@ def test_what_is_lowered_is_what_goes_on_the_wire(kind: str, ranks: int) -> None
     }  # fmt: skip
     nbytes = 60
     sent, received = [0.0] * ranks, [0.0] * ranks
-    for flows in LOWERED[kind](range(ranks), nbytes):
+    for flows in RING.lowerings[kind](range(ranks), nbytes):
         for src, dst, size in flows:
             sent[src] += size
             received[dst] += size
@@ -150,6 +152,25 @@ def test_one_sender_shares_its_link_between_two_receivers(toy: Play, blob: Sized
     assert ends == [(0, 2.0), (0, 3.0), (1, 2.0 + LATENCY_S), (2, 3.0 + LATENCY_S)]
 
 
+def test_a_sender_waits_to_hear_that_its_receiver_is_ready(
+    toy: Play, blob: Sized, busy: Callable[[float], Compute]
+) -> None:
+    """Rendezvous: a receiver that came early costs nothing, one that comes late its notice."""
+    slow = Links("slow notice", rate_bps=8 * BYTES_PER_S, ready_s=0.5)
+
+    def sends(delay_s: float) -> Program:
+        yield busy(delay_s)
+        yield Wait((yield Send("x", blob(64), to=1)))
+
+    def receives(delay_s: float) -> Program:
+        yield busy(delay_s)
+        yield Wait((yield Recv("x", blob(64), source=0)))
+
+    for sender_s, receiver_s, end_s in ((1.0, 0.0, 2.0), (0.0, 1.0, 2.5), (0.25, 0.0, 1.5)):
+        rows = toy([sends(sender_s), receives(receiver_s)], slow)
+        assert max(row.end_s for row in rows) == end_s
+
+
 def test_a_message_slows_a_collective_on_the_link_that_they_share(toy: Play, blob: Sized) -> None:
     """And with it the whole ring, whose next round needs what came by that link."""
 
@@ -205,6 +226,6 @@ def test_islands_of_nobody_are_refused(ranks_per_island: int) -> None:
 def test_every_preset_carries_every_kind_of_exchange() -> None:
     """In a finite time, and no time on the infinite one."""
     for name, preset in NETWORKS.items():
-        for kind in LOWERED:
+        for kind in RING.lowerings:
             took_s = took(preset, kind, 2 if kind == "send" else 4, 4096)
             assert took_s == 0 if name == "infinite" else 0 < took_s < 10

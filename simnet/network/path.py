@@ -1,0 +1,34 @@
+"""What a message meets on its way from one rank to another."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Protocol
+
+
+class Hop(NamedTuple):
+    """One direction of a link, or a medium that both directions share. A name stands for one."""
+
+    name: str
+    rate_bps: float
+
+
+class Path(NamedTuple):
+    """The links that a message crosses, and each cost that is not a matter of their rates.
+
+    A hop that stands there twice carries every bit twice.
+    """
+
+    hops: tuple[Hop, ...]
+    latency_s: float = 0.0  # from the sender's last bit to the receiver's
+    message_s: float = 0.0  # what the sender does before its first bit
+    ready_s: float = 0.0  # rendezvous: from the receiver's readiness to the sender's knowing of it
+    cap_bps: float = math.inf  # no message is faster, however idle the links (one TCP stream)
+
+
+class Paths(Protocol):
+    """A topology, as far as messages go."""
+
+    def path(self, src: int, dst: int) -> Path:
+        """The way from one rank to another; raises InputError where there is none."""
+        ...
