@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from simnet import Job, RingAttention, Roofline, device, simulate
 from simnet.network.presets import network
-from simnet.ops import AllGather, Compute, Op, Program, Wait
-from simnet.schedules.base import Claims, denoise
+from simnet.ops import AllGather, Compute, Wait
+from simnet.schedules.base import Attention, Claims, SequenceParallel, Steps, Team
 from traces import summarize
 
 
 @dataclass(frozen=True)
-class GatherAttention:
+class GatherAttention(SequenceParallel):
     """One all-gather of keys and values a layer, waited for at once."""
 
     name: ClassVar[str] = "gather"
 
-    def __call__(self, job: Job, rank: int) -> Program:
-        """See Schedule."""
+    def attention(self, job: Job, team: Team) -> Attention:
+        """See SequenceParallel."""
+        del job
 
-        def attention(block: Any, q: Any, kv: Any, step: int) -> Generator[Op, Any, Any]:
+        def attention(block: Any, q: Any, kv: Any, step: int) -> Steps:
             del step
-            ticket = yield AllGather("kv", kv)
+            ticket = yield AllGather("kv", kv, team.group)
             patches = yield Wait(ticket)
             return (yield Compute(block.attend_patches, q, *patches))
 
-        return denoise(job, rank, attention)
-
-    def check(self, job: Job) -> None:
-        """Every job whose tokens split evenly will do."""
+        return attention
 
     def claims(self, job: Job) -> Claims:
         """As much as the ring sends, and never stale."""

@@ -95,9 +95,12 @@ def _with_replays(
     traces: Mapping[str, Trace], choice: NetworkChoice
 ) -> Iterator[tuple[str, Trace]]:
     from simnet.drivers.replay import replay
+    from simnet.network.conditions.under import Named, Under
 
     for name, trace in traces.items():
         network = choice.network_for(trace)
+        if isinstance(network, Named) and network.conditions:
+            network = Under(network, network.conditions, trace.run.ranks)
         yield name, trace
         with step_progress(f"replaying {name} on {network.name}", trace.run.steps) as observer:
             yield f"{name} replayed", replay(trace, network, observer)
@@ -126,15 +129,16 @@ def bandwidth(
     latency
         Of the links.
     networks
-        Presets to mark, separated by commas.
+        Presets or network files to mark, separated by commas: those with a link for each rank.
     """
     from analysis.sweep import rates
     from figures import bandwidth as drawn
     from figures import style
-    from simnet.network.presets import links
+    from simnet.network.files import find
+    from simnet.network.presets import only_links
     from traces.units import parse_time
 
-    marked = [links(name) for name in comma_separated(networks)]
+    marked = [only_links(find(name)) for name in comma_separated(networks)]
     over = [*rates(parse_time(latency)), *marked]
     points = drawn.table(_points(_by_schedule(_opened(traces)), over))
     style.save(drawn.draw(points), out)
@@ -157,6 +161,51 @@ def _points(traces: Mapping[str, Trace], links: Sequence[Links]) -> Iterator[dic
     from analysis.sweep import count, sweep
 
     return with_progress("replaying", sweep(traces, links), count(traces, links))
+
+
+def show_network(
+    network: str,
+    *,
+    ranks: int | None = None,
+    route: str | None = None,
+    out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    json: Json = False,
+) -> None:
+    """Draw a network, and print its links and the routes between ranks.
+
+    ```
+    thinwire show-network 8x4090-pcie
+    thinwire show-network 8x4090-pcie --route 0,5 --out machine.svg
+    ```
+
+    Parameters
+    ----------
+    network
+        A network preset (`thinwire list networks`), or a network file: NAME.toml or a path.
+    ranks
+        How many ranks to show; by default as many as have a place, or a few.
+    route
+        Two ranks, such as 0,5: what a message from one to the other crosses.
+    out
+        File to draw the network to, .png, .svg or .pdf.
+    json
+        Print it as JSON: plain numbers, with their unit at the end of the key.
+    """
+    from simnet.commands.show_network import Shown
+    from simnet.network.files import find
+
+    shown = Shown(find(network), ranks, route)
+    if out is not None:
+        from figures import network as drawn
+        from figures import style
+
+        style.save(drawn.draw(drawn.table(shown.graph, shown.ranks)), out)
+    if json:
+        print_json(shown.to_json())
+        return
+    shown.print()
+    if out is not None:
+        print(out)
 
 
 def demo(*, out: Out = Path("out/demo"), json: Json = False) -> None:

@@ -54,6 +54,11 @@ COMMANDS = {
         "simnet.commands.validate:validate",
         "Hold predictions against what others trust.",
     ),
+    "calibrate": ("figures.calibrate:calibrate", "Measure a network and fit the model to it."),
+    "show-network": (
+        "figures.commands:show_network",
+        "Draw a network, print its links and routes.",
+    ),
     "list": ("simnet.commands.names:names", "List models, schedules, networks or devices."),
     "demo": ("figures.commands:demo", "Run two schedules live, replay them on slow networks."),
     "doctor": ("simnet.commands.doctor:doctor", "Say what this machine can do."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from traces.errors import InputError, unknown
 
@@ -15,9 +16,12 @@ class Device:
     name: str
     flops: float  # FLOP/s of large matrix products in 16 bit, as achieved
     flops_fp32: float  # FLOP/s in float32
-    memory_bytes_per_s: float  # to and from its own memory
+    memory_bytes_per_s: float  # to and from its own memory, at most
     launch_s: float  # what a kernel takes at least, by being launched at all
     source: str  # where `flops` is from
+    # What diffusion transformers, and the best sizes, reach; what streaming kernels reach.
+    flops_range: tuple[float, float] | None = None
+    memory_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for field in ("flops", "flops_fp32", "memory_bytes_per_s"):
@@ -30,10 +34,17 @@ class Device:
             raise InputError(
                 f"device {self.name!r}: launch_s is {self.launch_s}, expected a time from 0 s up"
             )
+        for field in ("flops_range", "memory_range"):
+            values = getattr(self, field)
+            if values is not None and not 0 < values[0] <= values[1] < math.inf:
+                raise InputError(
+                    f"device {self.name!r}: {field} is {values}, expected two rates above zero, "
+                    "the lower one first"
+                )
 
 
-# Sources. Memory and float32 rates are the vendor's peaks (data sheets; float32 without TF32, as
-# is torch's default). `flops` is, in order of preference:
+# Sources. Peaks are the vendor's (data sheets; float32 without TF32, as is torch's default).
+# `flops` is, in order of preference:
 _MAMF = "largest rate measured over many sizes of matrix product (ml-engineering's MAMF table)"
 # Model FLOP over published single-GPU time and peak; the best model of each, so still too low
 # where that model spends time elsewhere.
@@ -42,56 +53,105 @@ _SEEN = "the largest share of the peak that a diffusion transformer was seen to 
 # GB200 reach in the MAMF table.
 _ASSUMED = "80 % of the peak, as other GPUs reach in the MAMF table; not measured"
 
+# `flops_range` goes from the smallest share of the peak that a diffusion transformer was seen to
+# reach on the GPU to the largest rate known. Where none was seen: from what the slowest reach
+# elsewhere (26 % of an A100, HunyuanDiT; 31 % of an H100, FLUX.1) up to the best of the MAMF table.
+_LEAST, _MOST = 0.26, 0.87
+
+#: What kernels that stream through memory reach of its peak; an estimate, no table of measurements.
+_STREAMED = 0.80
+
 #: PyTorch issues an operator in about 5 us, and a GPU that computes faster waits for it; an order
 #: of magnitude, which depends on the host more than on the GPU.
 _LAUNCH_S = 5e-6
 
+
+class Peak(NamedTuple):
+    """Of a data sheet: TFLOP/s dense in 16 bit and in 32 bit, and TB/s of memory."""
+
+    tflops: float
+    tflops_fp32: float
+    terabytes_per_s: float
+
+
+def _gpu(
+    name: str, peak: Peak, best: float, source: str, shares: tuple[float, float] = (_LEAST, _MOST)
+) -> Device:
+    """`best` is the best share of the 16-bit peak that goes with `source`."""
+    low, high = shares
+    memory = 1e12 * peak.terabytes_per_s
+    return Device(
+        name=name,
+        flops=best * peak.tflops * 1e12,
+        flops_range=(low * peak.tflops * 1e12, max(high, best) * peak.tflops * 1e12),
+        flops_fp32=1e12 * peak.tflops_fp32,
+        memory_bytes_per_s=memory,
+        memory_range=(_STREAMED * memory, memory),
+        launch_s=_LAUNCH_S,
+        source=source,
+    )
+
+
 _ALL = (
-    Device(
-        name="l20", flops=0.84 * 119.5e12, flops_fp32=59.4e12, memory_bytes_per_s=0.864e12,
-        launch_s=_LAUNCH_S, source=_SEEN + "84 % of 119.5 TFLOP/s, HunyuanVideo 720p",
+    _gpu("t4", Peak(65, 8.1, 0.32), 0.80, _ASSUMED),
+    _gpu("v100-sxm", Peak(125, 15.7, 0.9), 0.80, _ASSUMED),
+    _gpu(
+        "l20",
+        Peak(119.5, 59.4, 0.864),
+        0.84,
+        _SEEN + "84 % of 119.5 TFLOP/s, HunyuanVideo 720p",
+        (0.50, 0.84),
     ),
-    Device(
-        name="l40", flops=0.71 * 181.05e12, flops_fp32=90.5e12, memory_bytes_per_s=0.864e12,
-        launch_s=_LAUNCH_S, source=_SEEN + "71 % of 181.05 TFLOP/s, CogVideoX1.5 and FLUX.1",
+    _gpu(
+        "l40",
+        Peak(181.05, 90.5, 0.864),
+        0.71,
+        _SEEN + "71 % of 181.05 TFLOP/s, CogVideoX1.5 and FLUX.1",
+        (0.39, 0.71),
     ),
-    Device(
-        name="rtx-4090", flops=0.80 * 165.2e12, flops_fp32=82.6e12, memory_bytes_per_s=1.008e12,
-        launch_s=_LAUNCH_S, source=_ASSUMED,
+    _gpu("l40s", Peak(362, 91.6, 0.864), 0.80, _ASSUMED),
+    _gpu("rtx-4090", Peak(165.2, 82.6, 1.008), 0.80, _ASSUMED),
+    _gpu("a100-pcie", Peak(312, 19.5, 1.94), 252.9 / 312, _MAMF, (0.26, 252.9 / 312)),
+    _gpu("a100-sxm", Peak(312, 19.5, 2.04), 271.2 / 312, _MAMF, (0.26, 271.2 / 312)),
+    _gpu(
+        "h20",
+        Peak(148, 44, 4.0),
+        0.87,
+        _SEEN + "87 % of 148 TFLOP/s, Wan2.1-14B with FlashAttention 3",
+        (0.61, 0.87),
     ),
-    Device(
-        name="a100-pcie", flops=252.9e12, flops_fp32=19.5e12, memory_bytes_per_s=1.94e12,
-        launch_s=_LAUNCH_S, source=_MAMF,
-    ),
-    Device(
-        name="a100-sxm", flops=271.2e12, flops_fp32=19.5e12, memory_bytes_per_s=2.04e12,
-        launch_s=_LAUNCH_S, source=_MAMF,
-    ),
-    Device(
-        name="h20", flops=0.87 * 148e12, flops_fp32=44e12, memory_bytes_per_s=4.0e12,
-        launch_s=_LAUNCH_S, source=_SEEN + "87 % of 148 TFLOP/s, Wan2.1-14B with FlashAttention 3",
-    ),
-    Device(
-        name="h100-sxm", flops=794.5e12, flops_fp32=67e12, memory_bytes_per_s=3.35e12,
-        launch_s=_LAUNCH_S, source=_MAMF,
-    ),
-    Device(
-        name="h200", flops=794.5e12, flops_fp32=67e12, memory_bytes_per_s=4.8e12,
-        launch_s=_LAUNCH_S, source=_MAMF,
-    ),
+    _gpu("h100-pcie", Peak(756, 51.2, 2.0), 0.80, _ASSUMED),
+    _gpu("h100-sxm", Peak(989, 67, 3.35), 794.5 / 989, _MAMF, (0.31, 794.5 / 989)),
+    _gpu("h200", Peak(989, 67, 4.8), 794.5 / 989, _MAMF, (0.31, 794.5 / 989)),
+    _gpu("b200", Peak(2250, 75, 8.0), 1745 / 2250, _MAMF, (_LEAST, 1745 / 2250)),
+    _gpu("gb200", Peak(2500, 80, 8.0), 1822 / 2500, _MAMF, (_LEAST, 1822 / 2500)),
     # One core of a server: 3 GHz, two 8-wide fused multiply-adds a cycle (AVX2), of which 80 %.
     # Reduced precision gains nothing there. For more than an idea, measure (simnet.costs).
     Device(
-        name="cpu-core", flops=77e9, flops_fp32=77e9, memory_bytes_per_s=10e9,
-        launch_s=_LAUNCH_S, source="assumed: 80 % of 3 GHz x 2 x 8 multiply-adds; not measured",
+        name="cpu-core",
+        flops=77e9,
+        flops_range=(25e9, 96e9),  # unvectorised libraries to the peak; estimate
+        flops_fp32=77e9,
+        memory_bytes_per_s=10e9,
+        memory_range=(5e9, 20e9),  # all cores busy to one alone; estimate
+        launch_s=_LAUNCH_S,
+        source="assumed: 80 % of 3 GHz x 2 x 8 multiply-adds; not measured",
     ),
-)  # fmt: skip
+)
 
 DEVICES = {device.name: device for device in _ALL}
 
 
 def device(name: str) -> Device:
-    """A processor by name; raises InputError for one that is not in the table."""
-    if name not in DEVICES:
-        raise unknown("device", name, DEVICES)
-    return DEVICES[name]
+    """A processor by name; "RTX4090" and "rtx-4090" are the same.
+
+    Raises InputError for one that is not in the table.
+    """
+    for known, found in DEVICES.items():
+        if _plain(known) == _plain(name):
+            return found
+    raise unknown("device", name, DEVICES)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -6,7 +6,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from simnet.models.presets import Preset, preset
+from simnet.models.presets import preset
+from simnet.models.shape import Joint, Preset
 from traces.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
     from simnet.models.dit import DiT
 
 DTYPES = ("float32", "bfloat16", "float16")
+#: How much further than the asked-for velocity to go, away from the one for no text or class in
+#: particular (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance"); their usual order.
+GUIDANCE = 4.0
 
 
 @dataclass(frozen=True)
 class Job:
     """One image: `steps` Euler steps of a rectified flow from seeded noise, on `ranks` ranks.
+
+    With guidance, a step's two forwards are one batch: for nothing in particular, and for what is
+    to be drawn. A job of one `forward` does only the first (0) or only the second (1).
 
     Tensors are made when first used, on `device`; on "meta" they take no memory and no time.
     Raises InputError where the model's tokens do not split evenly over the ranks.
@@ -31,6 +38,8 @@ class Job:
     dtype: str = "float32"
     seed: int = 0
     device: str = "cpu"
+    forward: int | None = None
+    image: int = 0  # of several from one seed; each starts from noise of its own
 
     def __post_init__(self) -> None:
         for name in ("ranks", "steps"):
@@ -40,6 +49,12 @@ class Job:
             raise InputError(f"seed is {self.seed}, expected an integer from 0 to 2^63 - 2")
         if self.dtype not in DTYPES:
             raise InputError(f"dtype is {self.dtype!r}, expected one of {', '.join(DTYPES)}")
+        forwards = self.preset.forwards
+        if self.forward is not None and self.forward not in range(forwards):
+            raise InputError(
+                f"forward is {self.forward}; a step of {self.model_name} has {forwards}, "
+                "counted from 0"
+            )
         tokens = self.preset.tokens
         if tokens % self.ranks:
             fits = [n for n in range(1, min(tokens, 64) + 1) if tokens % n == 0]
@@ -66,9 +81,32 @@ class Job:
 
     def one_step(self) -> Job:
         """The same for one step only, with the same model in memory."""
-        short = replace(self, steps=1)
-        short.__dict__["model"] = self.model
-        return short
+        return self.with_model().variant(steps=1)
+
+    def with_model(self) -> Job:
+        """This one, with its model in memory, for variants to share."""
+        self.__dict__["model"] = self.model
+        return self
+
+    def variant(
+        self,
+        *,
+        ranks: int | None = None,
+        steps: int | None = None,
+        forward: int | None = None,
+        image: int | None = None,
+    ) -> Job:
+        """Another job for the same model; one that is in memory is shared."""
+        changed = replace(
+            self,
+            ranks=self.ranks if ranks is None else ranks,
+            steps=self.steps if steps is None else steps,
+            forward=self.forward if forward is None else forward,
+            image=self.image if image is None else image,
+        )
+        if "model" in self.__dict__:
+            changed.__dict__["model"] = self.model
+        return changed
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -79,28 +117,38 @@ class Job:
         return dtype
 
     @property
+    def batch(self) -> int:
+        """B, the forwards of a step that are done together."""
+        return self.preset.forwards if self.forward is None else 1
+
+    @property
+    def shared_tokens(self) -> int:
+        """Tokens whose keys and values one rank has for the others, where they split a sequence."""
+        return self.preset.tokens // self.ranks + self.preset.text_share(self.ranks)
+
+    @property
     def kv_bytes(self) -> int:
-        """Bytes of one rank's keys and values in one layer."""
-        element = 4 if self.dtype == "float32" else 2
-        return 2 * (self.preset.tokens // self.ranks) * self.preset.hidden * element
+        """Bytes of these keys and values, in one layer."""
+        return 2 * self.batch * self.shared_tokens * self.preset.hidden * self.torch_dtype.itemsize
 
     @cached_property
     def latent(self) -> torch.Tensor:
         """The noise to start from, (1, T, C)."""
-        import torch
-
-        noise = torch.Generator().manual_seed(self.seed + 1)
-        shape = (1, self.preset.tokens, self.preset.channels)
-        on_meta = self.device == "meta"
-        full = torch.empty(shape, device="meta") if on_meta else torch.randn(shape, generator=noise)
-        return full.to(self.device, self.torch_dtype)
+        return self._drawn((1, self.preset.tokens, self.preset.channels), 1)
 
     @cached_property
     def label(self) -> torch.Tensor:
-        """The class to draw, (1,)."""
+        """What to draw, the B forwards' classes (B,) or tokens of their texts (B, S, channels)."""
         import torch
 
-        return torch.zeros(1, dtype=torch.long, device=self.device)
+        forwards = slice(None) if self.forward is None else slice(self.forward, self.forward + 1)
+        text = self.preset.text
+        if text is None:
+            # The class after the last is none in particular; a lone forward draws class 0.
+            classes = [self.preset.classes, 0][-self.preset.forwards :]
+            return torch.tensor(classes[forwards], device=self.device)
+        texts = (self.preset.forwards, text.tokens, text.channels)
+        return self._drawn(texts, 2)[forwards]
 
     @cached_property
     def times(self) -> torch.Tensor:
@@ -113,12 +161,45 @@ class Job:
         """Time of a step, (1,)."""
         return self.times[step]
 
-    def patch(self, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """A rank's tokens: their latent (1, T/n, C) and their positions (T/n, D)."""
-        size = self.preset.tokens // self.ranks
-        tokens = slice(rank * size, (rank + 1) * size)
-        return self.latent[:, tokens].contiguous(), self.model.position[tokens]
+    def patch(self, rank: int) -> tuple[torch.Tensor, ...]:
+        """A rank's tokens: see `part`."""
+        return self.part(rank, self.ranks)
+
+    def part(self, index: int, parts: int) -> tuple[torch.Tensor, ...]:
+        """One of so many equal parts of the sequence, as the model's `embed` takes it.
+
+        Its latent (1, T', C) and positions (T', D); for a model with joint attention also its
+        share of the text (B, S', channels), or where that does not split evenly all of it.
+        """
+        shape = self.preset
+        tokens = _share(index, shape.tokens // parts)
+        part = self.latent[:, tokens].contiguous(), self.model.position[tokens]
+        if not isinstance(shape.text, Joint):
+            return part
+        share = shape.text_share(parts)
+        return *part, self.label[:, _share(index, share)] if share else self.label
 
     def advance(self, x: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
-        """One Euler step of the flow (Lipman et al. 2023, "Flow Matching"), (1, T/n, C)."""
+        """One Euler step of the flow (Lipman et al. 2023, "Flow Matching"), (1, T', C).
+
+        `velocity` (B, T', C) is of one forward, or of the two that guidance takes.
+        """
+        if len(velocity) == 2:
+            unguided, asked = velocity.split(1)
+            velocity = unguided + GUIDANCE * (asked - unguided)
         return x - velocity / self.steps
+
+    def _drawn(self, shape: tuple[int, ...], number: int) -> torch.Tensor:
+        """Numbers from the normal distribution, others for each number and image."""
+        import torch
+
+        if self.device == "meta":
+            return torch.empty(shape, device="meta", dtype=self.torch_dtype)
+        drawn = torch.randn(
+            shape, generator=torch.Generator().manual_seed(self.seed + number + 2 * self.image)
+        )
+        return drawn.to(self.device, self.torch_dtype)
+
+
+def _share(index: int, size: int) -> slice:
+    return slice(index * size, (index + 1) * size)

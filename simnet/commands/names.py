@@ -53,7 +53,7 @@ def _plain(value: Any) -> Any:
 def _models() -> Iterator[Record]:
     from simnet.models.presets import PRESETS
 
-    keys = ("name", "layers", "hidden", "heads", "tokens", "source")
+    keys = ("name", "layers", "hidden", "heads", "tokens", "text_tokens", "forwards", "source")
     return ({key: getattr(preset, key) for key in keys} for preset in PRESETS.values())
 
 
@@ -66,23 +66,16 @@ def _schedules() -> Iterator[Record]:
 
 
 def _networks() -> Iterator[Record]:
+    from simnet.network.kinds import alone_bps, kind
     from simnet.network.presets import NETWORKS
-    from simnet.network.topology import Islands, Medium
 
     for name, network in NETWORKS.items():
-        links: Any = network
-        kind = "a link for each rank, each way"
-        if isinstance(network, Medium):
-            kind = "one for all ranks together"
-        elif isinstance(network, Islands):
-            links = network.inside
-            between = format_rate(network.between.rate_bps)
-            kind = f"islands of {network.ranks_per_island}; {between} each way between them"
+        path = network.path(0, 1)
         yield {
             "name": name,
-            "rate_bps": links.rate_bps,
-            "latency_s": links.latency_s,
-            "kind": kind,
+            "rate_bps": alone_bps(path._replace(cap_bps=math.inf)),
+            "latency_s": path.latency_s,
+            "kind": kind(network),
         }
 
 
@@ -99,7 +92,12 @@ def _settings(parameters: Mapping[str, object]) -> str:
 
 
 def _tera(flops: float) -> str:
-    return f"{flops / 1e12:.3g}"
+    tera = flops / 1e12
+    return f"{tera:.0f}" if tera >= 1000 else f"{tera:.3g}"
+
+
+def _tera_range(values: tuple[float, float] | None) -> str:
+    return " to ".join(map(_tera, values)) if values else "-"
 
 
 _LISTS: dict[str, tuple[Callable[[], Iterator[Record]], tuple[Column, ...]]] = {
@@ -136,7 +134,9 @@ _LISTS: dict[str, tuple[Callable[[], Iterator[Record]], tuple[Column, ...]]] = {
         (
             Column("name", "name"),
             Column("16-bit TFLOP/s", "flops", _tera),
-            Column("32-bit TFLOP/s", "flops_fp32", _tera),
+            Column("range", "flops_range", _tera_range),
+            Column("32-bit", "flops_fp32", _tera),
+            Column("memory TB/s", "memory_range", _tera_range),
             Column("source of the first", "source"),
         ),
     ),

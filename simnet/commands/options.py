@@ -9,9 +9,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from simnet.job import Job
+from simnet.network.files import find, is_file
 from simnet.network.network import Network
 from simnet.network.presets import NETWORKS
-from simnet.network.presets import network as preset_network
 from simnet.network.recorded import RecordedNetwork
 from simnet.network.topology import Links, Topology
 from simnet.schedules.base import Schedule
@@ -79,10 +79,10 @@ class GpuWorkload(Workload):
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class NetworkChoice:
-    """A network by name, or every rank on a link of its own."""
+    """A network by name, from a file, or every rank on a link of its own."""
 
     network: str | None = None
-    """A network preset; `thinwire list networks`."""
+    """A network preset (`thinwire list networks`), or a network file: NAME.toml or a path."""
     rate: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """Instead: rate of each link, each way, such as 1Gbit/s or 1.5GB/s."""
     latency: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
@@ -92,10 +92,10 @@ class NetworkChoice:
         """The network; raises InputError unless exactly one is described."""
         if self.network is not None:
             self._expect_no_links()
-            return preset_network(self.network)
+            return find(self.network)
         if self.rate is None:
             raise InputError(
-                "which network? give --network NAME (`thinwire list networks`) or "
+                "which network? give --network NAME (`thinwire list networks`) or FILE.toml, or "
                 "--rate 1Gbit/s --latency 50us"
             )
         latency = self.latency or "0s"
@@ -109,9 +109,9 @@ class NetworkChoice:
         self._expect_no_links()
         if self.network == RECORDED:
             return RecordedNetwork.from_trace(trace)
-        if self.network not in NETWORKS:
+        if not is_file(self.network) and self.network not in NETWORKS:
             raise unknown("network", self.network, [*NETWORKS, RECORDED])
-        return NETWORKS[self.network]
+        return find(self.network)
 
     def _expect_no_links(self) -> None:
         if self.rate is not None or self.latency is not None:

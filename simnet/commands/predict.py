@@ -7,20 +7,25 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from simnet.commands.conditions import ConditionChoice
 from simnet.commands.options import Flag, GpuWorkload, Json, NetworkChoice, keep_apart
-from simnet.commands.output import open_trace, report, step_progress
+from simnet.commands.output import open_trace
 from simnet.costs import CostModel, MeasuredCosts, Roofline
 from simnet.devices import device as preset_device
+from simnet.drivers.observer import Observer
+from simnet.network.network import Network
 from traces.errors import InputError
-from traces.summary import summarize
+from traces.trace import Trace
 
 _ASK = NetworkChoice()
 _DEFAULT = GpuWorkload()
+_AS_IT_SHOULD_BE = ConditionChoice()
 
 
 def predict(
     workload: GpuWorkload = _DEFAULT,
     choice: NetworkChoice = _ASK,
+    disturbed: ConditionChoice = _AS_IT_SHOULD_BE,
     *,
     device: str | None = None,
     costs: Path | None = None,
@@ -33,6 +38,7 @@ def predict(
     ```
     thinwire predict --model flux-shaped --schedule ring --network pcie-4 --device l20
     thinwire predict --model dit-tiny --costs T --dtype float32 --network ethernet-1g
+    thinwire predict --device l20 --network ethernet-1g --jitter 200us --replications 30
     ```
 
     Parameters
@@ -54,11 +60,14 @@ def predict(
         keep_apart(out, costs)
     cost, network = _cost_model(device, costs), choice.links()
     schedule, job = workload.chosen_schedule(), workload.job()
-    with step_progress(f"simulating {workload.schedule}", job.steps) as observer:
-        trace = simulate(schedule, job, cost, network, observer)
-    if out is not None:
-        trace.save(out, overwrite=overwrite)
-    report(summarize(trace), as_json=json)
+
+    def on(network: Network, observer: Observer) -> Trace:
+        return simulate(schedule, job, cost, network, observer)
+
+    text = f"simulating {workload.schedule}"
+    predicted = disturbed.predict(network, job.ranks, on, text=text, steps=job.steps)
+    predicted.save(out, overwrite=overwrite)
+    predicted.report(as_json=json)
 
 
 def _cost_model(device: str | None, costs: Path | None) -> CostModel:

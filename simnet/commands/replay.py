@@ -7,16 +7,22 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from simnet.commands.conditions import ConditionChoice
 from simnet.commands.options import Flag, Json, NetworkChoice, TracePath, keep_apart
-from simnet.commands.output import open_common, open_trace, report, step_progress
+from simnet.commands.output import open_common, open_trace
+from simnet.drivers.observer import Observer
+from simnet.network.network import Network
 from traces.summary import summarize
+from traces.trace import Trace
 
 _ASK = NetworkChoice()
+_AS_IT_SHOULD_BE = ConditionChoice()
 
 
 def replay(
     trace: TracePath,
     choice: NetworkChoice = _ASK,
+    disturbed: ConditionChoice = _AS_IT_SHOULD_BE,
     *,
     partial: Flag = False,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
@@ -29,6 +35,7 @@ def replay(
     thinwire replay T --network ethernet-1g
     thinwire replay T --rate 200Mbit/s --latency 1ms --json
     thinwire replay T --network recorded
+    thinwire replay T --network ethernet-1g --straggler 0:1.5
     ```
 
     Compute times, and the time between operations, stay as recorded; `--network recorded` keeps
@@ -52,13 +59,16 @@ def replay(
     keep_apart(out, trace)
     recording = (open_common if partial else open_trace)(trace)
     network = choice.network_for(recording)
-    with step_progress(f"replaying on {network.name}", recording.run.steps) as observer:
-        predicted = replayed(recording, network, observer)
-    if out is not None:
-        predicted.save(out, overwrite=overwrite)
+    ranks, steps = recording.run.ranks, recording.run.steps
+
+    def on(network: Network, observer: Observer) -> Trace:
+        return replayed(recording, network, observer)
+
+    text = f"replaying on {network.name}"
+    predicted = disturbed.predict(network, ranks, on, text=text, steps=steps)
+    predicted.save(out, overwrite=overwrite)
     measured = summarize(recording)
-    report(
-        summarize(predicted),
+    predicted.report(
         as_json=json,
         more={
             "recorded": {

@@ -6,7 +6,7 @@ import gc
 import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import simpy
 
@@ -32,6 +32,15 @@ class Work(NamedTuple):
 
 #: Carries out a Compute: on real tensors, on meta tensors, or as it was recorded.
 Machine = Callable[[Compute], Work]
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A network whose ranks do not all compute as fast as a machine says, or not each time."""
+
+    def pace(self, rank: int) -> Callable[[float], float]:
+        """From the cost of this rank's computes, in the order it does them, to what they take."""
+        ...
 
 
 def play(
@@ -71,6 +80,7 @@ class Engine:
         self.env = simpy.Environment()
         self.world = Group(tuple(range(ranks)))
         self.machine = machine
+        self.network = network
         self.traffic = network.traffic(self.env)
         self.lanes: dict[Line, Lane] = {}
 
@@ -80,6 +90,18 @@ class Engine:
         if lane is None:
             lane = self.lanes[line] = Lane(line, self.env, self.traffic)
         lane.join(ticket)
+
+    def machine_of(self, rank: int) -> Machine:
+        """What carries out a rank's computes."""
+        if not isinstance(self.network, Paced):
+            return self.machine
+        pace = self.network.pace(rank)
+
+        def paced(op: Compute) -> Work:
+            work = self.machine(op)
+            return work._replace(cost_s=pace(work.cost_s))
+
+        return paced
 
     def left_over(self) -> list[Ticket]:
         """Transfers that never found all their members."""
@@ -92,6 +114,7 @@ class Rank:
     def __init__(self, engine: Engine, log: Log, program: Program) -> None:
         self.engine = engine
         self.env = engine.env
+        self.machine = engine.machine_of(log.rank)
         self.log = log
         self.program = program
         self.host_s = 0.0  # since the last operation
@@ -146,7 +169,7 @@ class Rank:
         yield self.env.timeout(op.host_s)
 
     def _compute(self, op: Compute) -> Handler:
-        work = self.engine.machine(op)
+        work = self.machine(op)
         if not 0 <= work.cost_s < math.inf:
             raise ScheduleError(
                 f"{self.log}: {describe(op)} costs {work.cost_s} s, expected 0 or more, and finite"

@@ -42,15 +42,15 @@ def run_under_torchrun(
     Each host writes the parts of its own ranks under `path`; on a file system that they share
     they come together by themselves. Raises as run_distributed does.
     """
-    rank, world = _variable("RANK"), _variable("WORLD_SIZE")
+    rank, world = variable("RANK"), variable("WORLD_SIZE")
     if world != job.ranks:
         raise InputError(f"torchrun started {world} ranks, but {job.ranks} were asked for")
     schedule.check(job)
     task = Task(schedule, job, path, tuple(keep), dry_run(schedule, job, keep))
-    join(job.device, _variable("LOCAL_RANK"))
+    join(job.device, variable("LOCAL_RANK"))
     try:
         _create_everywhere(task, overwrite=overwrite)
-        here = _variable("LOCAL_WORLD_SIZE")
+        here = variable("LOCAL_WORLD_SIZE")
         run_rank(task, here, observer if rank == 0 and observer else Observer())
     except ThinwireError:
         raise
@@ -71,7 +71,7 @@ def _create_everywhere(task: Task, *, overwrite: bool) -> None:
     refused = [made[0]] * dist.get_world_size()
     if made[0] is None:
         here = None
-        if _variable("LOCAL_RANK") == 0 and _fingerprint(header) != made[1]:
+        if variable("LOCAL_RANK") == 0 and _fingerprint(header) != made[1]:
             here = _create(task.path, made[2], overwrite=overwrite)
         dist.all_gather_object(refused, here)
     for rank, error in enumerate(refused):
@@ -96,7 +96,8 @@ def _fingerprint(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
-def _variable(name: str) -> int:
+def variable(name: str) -> int:
+    """An integer that torchrun gives its processes; raises InputError where it is missing."""
     try:
         return int(os.environ[name])
     except (KeyError, ValueError):

@@ -2,87 +2,191 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
+from simnet.models.shape import Cross, Joint, Modulation, Preset
 from traces.errors import InputError, unknown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
-    """A model's shape; its weights are random.
-
-    Raises InputError for a shape that no DiT can have.
-    """
-
-    name: str
-    layers: int
-    hidden: int  # D, the width of a token inside the network
-    heads: int  # H
-    tokens: int  # T, of one image
-    channels: int  # C, of one token of the latent
-    source: str  # where the shape is published
-    mlp_ratio: int = 4
-    classes: int = 1000
-
-    def __post_init__(self) -> None:
-        for field in ("layers", "hidden", "heads", "tokens", "channels", "mlp_ratio", "classes"):
-            if getattr(self, field) < 1:
-                raise InputError(
-                    f"model {self.name!r}: {field} is {getattr(self, field)}, expected 1 or more"
-                )
-        # 4: a sine and a cosine for each of a token's two coordinates.
-        for divisor, what in ((self.heads, "heads"), (4, "parts of its position")):
-            if self.hidden % divisor:
-                raise InputError(
-                    f"model {self.name!r}: hidden is {self.hidden}, which does not split evenly "
-                    f"into {divisor} {what}"
-                )
-
 
 _DIT = "Peebles & Xie 2023, table 1; latent 32x32x4 (256 px) or 64x64x4 (512 px), patch 2"
 
-_ALL = (
+_SMALL = (
     Preset(
-        name="dit-nano", layers=2, hidden=96, heads=12, tokens=48, channels=16,
+        name="dit-nano", layers=2, hidden=96, heads=12, channels=16, classes=1000,
+        width_px=128, height_px=96,
         source="made up: small enough for tests, and splits over 1, 2, 3, 4, 6 or 8 ranks",
     ),
     Preset(
-        name="dit-tiny", layers=6, hidden=256, heads=8, tokens=256, channels=16,
+        name="dit-tiny", layers=6, hidden=256, heads=8, channels=16, classes=1000,
+        width_px=256, height_px=256,
         source="made up: runs in real time on a CPU",
     ),
     Preset(
-        name="dit-s-2-256", layers=12, hidden=384, heads=6, tokens=256, channels=16, source=_DIT
+        name="mmdit-tiny", layers=4, single_layers=2, hidden=96, heads=12, channels=16,
+        text=Joint(tokens=12, channels=32),
+        width_px=128, height_px=96,
+        source="made up: the like of FLUX; its text splits over 1, 2, 3, 4 or 6 ranks",
     ),
     Preset(
-        name="dit-b-2-256", layers=12, hidden=768, heads=12, tokens=256, channels=16, source=_DIT
+        name="crossdit-tiny", layers=4, hidden=96, heads=12, channels=16,
+        modulation=Modulation(shared=True), text=Cross(tokens=10, channels=32),
+        width_px=128, height_px=96, forwards=2,
+        source="made up: the like of PixArt and Wan",
     ),
     Preset(
-        name="dit-l-2-256", layers=24, hidden=1024, heads=16, tokens=256, channels=16, source=_DIT
+        name="skipdit-tiny", layers=6, long_skips=True, hidden=96, heads=12, channels=16,
+        modulation=Modulation(parts=(0,)), text=Cross(tokens=10, channels=32, width=48),
+        width_px=128, height_px=96, forwards=2,
+        source="made up: the like of HunyuanDiT",
+    ),
+)  # fmt: skip
+
+_OF_CLASSES = (
+    Preset(
+        name="dit-s-2-256", layers=12, hidden=384, heads=6, channels=16, classes=1000,
+        width_px=256, height_px=256, source=_DIT,
     ),
     Preset(
-        name="dit-xl-2-256", layers=28, hidden=1152, heads=16, tokens=256, channels=16, source=_DIT
+        name="dit-b-2-256", layers=12, hidden=768, heads=12, channels=16, classes=1000,
+        width_px=256, height_px=256, source=_DIT,
     ),
     Preset(
-        name="dit-xl-2-512", layers=28, hidden=1152, heads=16, tokens=1024, channels=16, source=_DIT
+        name="dit-l-2-256", layers=24, hidden=1024, heads=16, channels=16, classes=1000,
+        width_px=256, height_px=256, source=_DIT,
+    ),
+    Preset(
+        name="dit-xl-2-256", layers=28, hidden=1152, heads=16, channels=16, classes=1000,
+        width_px=256, height_px=256, source=_DIT,
+    ),
+    Preset(
+        name="dit-xl-2-512", layers=28, hidden=1152, heads=16, channels=16, classes=1000,
+        width_px=512, height_px=512, source=_DIT,
+    ),
+    Preset(
+        name="dit-xl-2", layers=28, hidden=1152, heads=16, channels=16, classes=1000,
+        width_px=256, height_px=256, forwards=2, source=f"{_DIT}; with guidance",
     ),
     # The two below have the published width, depth, tokens and so the FLOPs and bytes of the
     # published models, but plain DiT blocks: text and image tokens share one stream of weights.
     Preset(
-        name="flux-shaped", layers=57, hidden=3072, heads=24, tokens=4608, channels=64, classes=1,
+        name="flux-shaped", layers=57, hidden=3072, heads=24, channels=64, classes=1,
+        width_px=1152, height_px=1024,  # 4096 image and 512 text tokens, as one picture
         source="FLUX.1-dev at 1024 px: 19 double and 38 single blocks; 4096 image, 512 text tokens",
     ),
     Preset(
         # 333 text tokens, padded to 336 so that 2, 4, 8 or 16 ranks can split them.
-        name="sd3-shaped", layers=24, hidden=1536, heads=24, tokens=4432, channels=64, classes=1,
+        name="sd3-shaped", layers=24, hidden=1536, heads=24, channels=64, classes=1,
+        width_px=4432, height_px=256,
         source="Esser et al. 2024, SD3-medium at 1024 px: 24 blocks; 4096 image, 333 text tokens",
     ),
 )  # fmt: skip
 
-PRESETS = {preset.name: preset for preset in _ALL}
+_OF_IMAGES = (
+    Preset(
+        name="flux.1-dev", layers=57, single_layers=38, hidden=3072, heads=24, channels=64,
+        text=Joint(tokens=512, channels=4096),
+        width_px=1024, height_px=1024,
+        source="black-forest-labs/FLUX.1-dev, transformer/config.json",
+    ),
+    Preset(
+        name="flux.1-schnell", layers=57, single_layers=38, hidden=3072, heads=24, channels=64,
+        text=Joint(tokens=256, channels=4096),
+        width_px=1024, height_px=1024,
+        source="black-forest-labs/FLUX.1-schnell, transformer/config.json",
+    ),
+    Preset(
+        name="sd3-medium", layers=24, hidden=1536, heads=24, channels=64,
+        text=Joint(tokens=333, channels=4096, ends=True),
+        width_px=1024, height_px=1024, forwards=2,
+        source="stabilityai/stable-diffusion-3-medium; Esser et al. 2024; 77 CLIP, 256 T5 tokens",
+    ),
+    Preset(
+        name="pixart-alpha", layers=28, hidden=1152, heads=16, channels=16,
+        modulation=Modulation(shared=True), text=Cross(tokens=120, channels=4096),
+        width_px=1024, height_px=1024, forwards=2,
+        source="PixArt-alpha/PixArt-XL-2-1024-MS; Chen et al. 2023",
+    ),
+    Preset(
+        name="hunyuandit", layers=40, long_skips=True, hidden=1408, heads=16, mlp=6144, channels=16,
+        modulation=Modulation(parts=(0,)), text=Cross(tokens=333, channels=2048, width=1024),
+        width_px=1024, height_px=1024, forwards=2,
+        source="Tencent-Hunyuan/HunyuanDiT-v1.2; Li et al. 2024; 77 CLIP, 256 T5 tokens",
+    ),
+)  # fmt: skip
+
+_OF_VIDEOS = (
+    Preset(
+        name="cogvideox-2b", layers=30, hidden=1920, heads=30, channels=64,
+        modulation=Modulation(width=512), text=Joint(tokens=226, channels=4096, shared=True),
+        width_px=720, height_px=480, frames=49, token_frames=4, forwards=2,
+        source="THUDM/CogVideoX-2b; Yang et al. 2024",
+    ),
+    Preset(
+        name="cogvideox-5b", layers=42, hidden=3072, heads=48, channels=64,
+        modulation=Modulation(width=512), text=Joint(tokens=226, channels=4096, shared=True),
+        width_px=720, height_px=480, frames=49, token_frames=4, forwards=2,
+        source="THUDM/CogVideoX-5b; Yang et al. 2024",
+    ),
+    Preset(
+        name="hunyuanvideo", layers=60, single_layers=40, hidden=3072, heads=24, channels=64,
+        text=Joint(tokens=256, channels=4096),
+        width_px=1280, height_px=720, frames=129, token_frames=4,
+        source="tencent/HunyuanVideo; Kong et al. 2024",
+    ),
+    Preset(
+        name="wan2.1-1.3b", layers=30, hidden=1536, heads=12, mlp=8960, channels=64,
+        modulation=Modulation(shared=True), text=Cross(tokens=512, channels=4096),
+        width_px=832, height_px=480, frames=81, token_frames=4, forwards=2,
+        source="Wan-AI/Wan2.1-T2V-1.3B; Wan Team 2025",
+    ),
+    Preset(
+        name="wan2.1-14b", layers=40, hidden=5120, heads=40, mlp=13824, channels=64,
+        modulation=Modulation(shared=True), text=Cross(tokens=512, channels=4096),
+        width_px=1280, height_px=720, frames=81, token_frames=4, forwards=2,
+        source="Wan-AI/Wan2.1-T2V-14B; Wan Team 2025",
+    ),
+    Preset(
+        name="mochi-1", layers=48, hidden=3072, heads=24, mlp=8192, gated=True, channels=48,
+        modulation=Modulation(parts=(1, 2, 4, 5)),
+        text=Joint(tokens=256, channels=4096, width=1536, mlp=4096, ends=True),
+        width_px=848, height_px=480, frames=49, token_frames=6, forwards=2,
+        source="genmo/mochi-1-preview",
+    ),
+)  # fmt: skip
+
+PRESETS = {preset.name: preset for preset in (*_SMALL, *_OF_CLASSES, *_OF_IMAGES, *_OF_VIDEOS)}
+
+#: What a name may be followed by: "flux.1-dev:width=2048:height=2048:text=256".
+PARAMETERS = {"width": "width_px", "height": "height_px", "frames": "frames", "text": "text"}
 
 
-def preset(name: str) -> Preset:
-    """A model's shape by name; raises InputError for one that is not in the table."""
+def preset(text: str) -> Preset:
+    """A model's shape: a name of the table, then ":parameter=value" for what is to differ.
+
+    Parameters are width and height in pixels, frames, and text in tokens. Raises InputError for a
+    name that is not in the table, a parameter or value that is not understood, and a shape that
+    cannot be.
+    """
+    name, *settings = text.split(":")
     if name not in PRESETS:
         raise unknown("model", name, PRESETS)
-    return PRESETS[name]
+    chosen = PRESETS[name]
+    changes: dict[str, Any] = dict(_changes(chosen, settings))
+    return replace(chosen, name=text, **changes) if changes else chosen
+
+
+def _changes(chosen: Preset, settings: list[str]) -> Iterator[tuple[str, object]]:
+    """The fields that settings such as "width=2048" ask for."""
+    for setting in settings:
+        parameter, _, value = setting.partition("=")
+        if parameter not in PARAMETERS:
+            raise unknown(f"parameter of {chosen.name}", parameter, PARAMETERS)
+        if not value.isdecimal():
+            raise InputError(f"{chosen.name}: {parameter} is {value!r}, expected an integer")
+        if parameter != "text":
+            yield PARAMETERS[parameter], int(value)
+        elif chosen.text is None:
+            raise InputError(f"{chosen.name} draws classes; it has no text to set the tokens of")
+        else:
+            yield "text", replace(chosen.text, tokens=int(value))

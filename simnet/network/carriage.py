@@ -79,7 +79,7 @@ class Way:
             start_s += max(0.0, since_s + self.path.ready_s - self.env.now)
         transmit = partial(self._transmit, nbytes, sent, arrived)
         if start_s:
-            _then(self.env.timeout(start_s), transmit)
+            then(self.env.timeout(start_s), transmit)
         else:
             transmit()
 
@@ -89,7 +89,7 @@ class Way:
         def left() -> None:
             sent()
             if delay_s:
-                _then(self.env.timeout(delay_s), arrived)
+                then(self.env.timeout(delay_s), arrived)
             else:
                 arrived()
 
@@ -100,7 +100,7 @@ class Way:
             event = self.fluid.start(self.sides, bits(nbytes), cap_bps=cap_bps)
         else:
             event = self.env.timeout(0)
-        _then(event, left)
+        then(event, left)
 
 
 class Carriage:
@@ -109,7 +109,10 @@ class Carriage:
     def __init__(self, carrier: Carrier, exchange: Exchange, rounds: list[list[Flow]]) -> None:
         self.carrier = carrier
         self.ranks = exchange.ranks
-        self.rounds = [_by_rank(flows) for flows in rounds]
+        # A thousand rounds that are alike are one list (see Round), and are sorted once.
+        unlike = {id(flows): flows for flows in rounds}
+        by_rank = {key: _by_rank(flows) for key, flows in unlike.items()}
+        self.rounds = [by_rank[id(flows)] for flows in rounds]
         self.done = {rank: carrier.env.event() for rank in self.ranks}
         self.entered = dict.fromkeys(self.ranks, -1)
         self.since_s = dict(zip(self.ranks, exchange.since_s, strict=True))
@@ -154,7 +157,8 @@ def _by_rank(flows: list[Flow]) -> dict[int, list[Flow]]:
     return parts
 
 
-def _then(event: simpy.Event, call: Callback) -> None:
+def then(event: simpy.Event, call: Callback) -> None:
+    """Call back when this happens, which must be still to come."""
     callbacks = event.callbacks
     assert callbacks is not None, "an event of the past"
     callbacks.append(lambda _: call())

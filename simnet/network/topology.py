@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import simpy
 
 from simnet.network.carriage import Carrier
 from simnet.network.collectives.selection import RING, Selection
+from simnet.network.graph import Graph
+from simnet.network.link import check_numbers
 from simnet.network.path import Hop, Path
 from traces.errors import InputError
+
+if TYPE_CHECKING:
+    from simnet.network.conditions.conditions import Conditions
 
 
 @dataclass(frozen=True)
@@ -23,15 +30,15 @@ class _Uniform:
     message_s: float = 0.0
     ready_s: float = 0.0
     collectives: Selection = RING
+    cap_bps: float = math.inf
+    conditions: Conditions | None = None
+    source: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            what = f"network {self.name!r}: {field.name} is {value}, expected"
-            if field.name.endswith("_bps") and not value > 0:
-                raise InputError(f"{what} > 0")
-            if field.name.endswith("_s") and not 0 <= value < math.inf:
-                raise InputError(f"{what} 0 or more, finite")
+        numbers = {
+            name: value for name, value in vars(self).items() if name.endswith(("_bps", "_s"))
+        }
+        check_numbers(f"network {self.name!r}", **numbers)
 
     def hops(self, src: int, dst: int) -> tuple[Hop, ...]:
         """The links that a message crosses."""
@@ -39,7 +46,8 @@ class _Uniform:
 
     def path(self, src: int, dst: int) -> Path:
         """These links, and the costs that all messages have."""
-        return Path(self.hops(src, dst), self.latency_s, self.message_s, self.ready_s)
+        hops = self.hops(src, dst)
+        return Path(hops, self.latency_s, self.message_s, self.ready_s, self.cap_bps)
 
     def traffic(self, env: simpy.Environment) -> Carrier:
         """All links idle."""
@@ -52,7 +60,9 @@ class Links(_Uniform):
     Messages that cross a side of a link share it max-min fairly. `latency_s` is from the sender's
     last bit to the receiver's; `message_s` is what a sender does for a message before its first
     bit; `ready_s` is how long a receiver's readiness takes to reach the sender, which waits for it
-    (0: it does not). Raises InputError for a number that makes no sense.
+    (0: it does not). No message is faster than `cap_bps`, however idle the links. `conditions` are
+    kept for whoever simulates; `source` says what the numbers are from. Raises InputError for a
+    number that makes no sense.
     """
 
     def hops(self, src: int, dst: int) -> tuple[Hop, ...]:
@@ -86,6 +96,8 @@ class Islands:
     inside: Links
     between: Links
     collectives: Selection = RING
+    conditions: Conditions | None = None
+    source: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if self.ranks_per_island < 1:
@@ -108,6 +120,7 @@ class Islands:
             way.latency_s + self.between.latency_s,
             way.message_s + self.between.message_s,
             way.ready_s + self.between.ready_s,
+            min(way.cap_bps, self.between.cap_bps),
         )
 
     def traffic(self, env: simpy.Environment) -> Carrier:
@@ -115,5 +128,5 @@ class Islands:
         return Carrier(self, env)
 
 
-#: What presets are.
-Topology = Links | Medium | Islands
+#: What presets are, and what a network file describes.
+Topology = Links | Medium | Islands | Graph

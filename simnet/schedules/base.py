@@ -4,18 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from simnet.job import Job
-from simnet.ops import At, Compute, Keep, Op, Program
+from simnet.ops import At, Compute, Group, Keep, Op, Program
+
+#: Part of a program, which gives back a value.
+Steps = Generator[Op, Any, Any]
 
 
 @dataclass(frozen=True)
 class Claims:
     """What a schedule says of itself; the tests hold every driver's trace against it."""
 
-    wire_bytes: int  # what one rank puts on the wire in the whole run
-    ages: tuple[int, ...]  # per step: how many steps old the other ranks' activations are
+    wire_bytes: tuple[int, ...]  # per rank: what it puts on the wire in the whole run
+    ages: tuple[int, ...]  # per step: how many steps old the oldest activations are that it uses
+    kept_bytes: tuple[int, ...]  # per rank: what it keeps from one step for the next
+
+
+class Team(NamedTuple):
+    """Ranks that denoise one image together, and this rank's place among them."""
+
+    group: Group
+    place: int
+
+    @property
+    def rank(self) -> int:
+        """This one."""
+        return self.group.ranks[self.place]
+
+    @property
+    def size(self) -> int:
+        """How many they are."""
+        return len(self.group.ranks)
+
+
+#: What becomes of a velocity before it moves the latent: nothing, or what guidance takes.
+Guide = Callable[[Any], Steps]
 
 
 class Schedule(Protocol):
@@ -24,7 +49,10 @@ class Schedule(Protocol):
     name: ClassVar[str]
 
     def __call__(self, job: Job, rank: int) -> Program:
-        """The generator for one rank; returns its patch of the denoised latent (1, T/n, C)."""
+        """The generator for one rank; returns its part of the denoised latent (1, T', C).
+
+        The parts of all ranks, in their order, are the latent; a rank may have none of it.
+        """
         ...
 
     def check(self, job: Job) -> None:
@@ -32,35 +60,73 @@ class Schedule(Protocol):
         ...
 
     def claims(self, job: Job) -> Claims:
-        """The schedule's volume and staleness for this job."""
+        """The schedule's volume, staleness and memory for this job."""
         ...
 
 
+class TeamSchedule:
+    """A schedule for some ranks, which may be all, or those that share one of several images."""
+
+    name: ClassVar[str]
+
+    def __call__(self, job: Job, rank: int) -> Program:
+        """See Schedule."""
+        return self.program(job, Team(Group(tuple(range(job.ranks))), rank), unguided)
+
+    def program(self, job: Job, team: Team, guide: Guide) -> Program:
+        """As `__call__`, for a job that has as many ranks as the team."""
+        raise NotImplementedError
+
+    def check(self, job: Job) -> None:
+        """See Schedule; every job will do."""
+
+    def claims(self, job: Job) -> Claims:
+        """See Schedule."""
+        raise NotImplementedError
+
+    def moved(self, job: Job) -> tuple[int, ...]:
+        """Of how many of the latent's tokens each rank knows the velocity."""
+        return (job.preset.tokens // job.ranks,) * job.ranks
+
+
+def unguided(velocity: Any) -> Steps:
+    """The velocity is what moves the latent."""
+    return velocity
+    yield
+
+
 #: Attention of one block over all ranks' tokens: (block, q, kv, step) -> (out, lse).
-Attention = Callable[[Any, Any, Any, int], Generator[Op, Any, Any]]
+Attention = Callable[[Any, Any, Any, int], Steps]
 
 
-def denoise(job: Job, rank: int, attention: Attention) -> Program:
-    """Denoise this rank's patch; only `attention` touches other ranks.
+class SequenceParallel(TeamSchedule):
+    """Each rank denoises its part of the sequence, and only attention touches other ranks.
 
     Everything else in a DiT works on each token by itself (Peebles & Xie 2023), so a rank keeps
     its tokens from the first step to the last.
     """
-    model = job.model
-    x, position = job.patch(rank)
-    for step in range(job.steps):
-        yield At(step)
-        c = yield Compute(model.condition, job.time(step), job.label)
-        h = yield Compute(model.embed, x, position)
-        for block in model.blocks:
-            yield At(step, block.layer)
-            q, kv, gates = yield Compute(block.project, h, c)
-            yield Keep("kv", kv)
-            out, _ = yield from attention(block, q, kv, step)
-            h = yield Compute(block.finish, h, gates, out)
-            yield Keep("hidden", h)
-        yield At(step)
-        velocity = yield Compute(model.head, h, c)
-        x = yield Compute(job.advance, x, velocity)
-        yield Keep("latent", x)
-    return x
+
+    def attention(self, job: Job, team: Team) -> Attention:
+        """This rank's, for a whole run."""
+        raise NotImplementedError
+
+    def program(self, job: Job, team: Team, guide: Guide) -> Program:
+        """See TeamSchedule."""
+        model, attention = job.model, self.attention(job, team)
+        x, *place = job.part(team.place, team.size)
+        for step in range(job.steps):
+            yield At(step)
+            c = yield Compute(model.condition, job.time(step), job.label)
+            h = yield Compute(model.embed, x, *place)
+            for block in model.blocks:
+                yield At(step, block.layer)
+                q, kv, carry = yield Compute(block.project, h, c)
+                yield Keep("kv", kv)
+                out, _ = yield from attention(block, q, kv, step)
+                h = yield Compute(block.finish, h, carry, out)
+                yield Keep("hidden", h[0])
+            yield At(step)
+            velocity = yield Compute(model.head, h, c)
+            x = yield Compute(job.advance, x, (yield from guide(velocity)))
+            yield Keep("latent", x)
+        return x

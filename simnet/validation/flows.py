@@ -1,103 +1,27 @@
-"""Contention scenarios with the end of each flow in another simulator, and ours beside it."""
+"""Contention scenarios with the end of each flow in another simulator, from a JSON file."""
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import simpy
-
-from simnet.network.fluid import Fluid, Side
+from simnet.validation.scenario import LARGEST, Case, Flow, Scenario
 from traces.errors import InputError
 from traces.units import bits
 
-#: Largest error, relative to a flow's duration, at which two flow-level models are one.
-LIMIT = 1e-9
 
-
-class Flow(NamedTuple):
-    """Bytes that set out over some links at some time, and when another simulator ends them."""
-
-    start_s: float
-    nbytes: float
-    route: tuple[str, ...]
-    finish_s: float
-
-
-class Scenario(NamedTuple):
-    """Links by name with their rate in bit/s, and the flows that share them."""
-
-    links: Mapping[str, float]
-    flows: tuple[Flow, ...]
-
-
-class Row(NamedTuple):
-    """One flow in both simulators; `error` is relative to its duration in the other one."""
-
-    scenario: int
-    flow: int
-    finish_s: float
-    expected_s: float
-    error: float
-
-
-def compare(scenarios: Sequence[Scenario]) -> list[Row]:
-    """Simulate all scenarios; a row for each flow, in the order of the file."""
-    return [
-        Row(number, index, finish_s, flow.finish_s, _error(flow, finish_s))
-        for number, scenario in enumerate(scenarios)
-        for index, (flow, finish_s) in enumerate(zip(scenario.flows, play(scenario), strict=True))
-    ]
-
-
-def median_error(rows: Sequence[Row]) -> float:
-    """Of all flows."""
-    return statistics.median(row.error for row in rows)
-
-
-def worst(rows: Sequence[Row]) -> Row:
-    """The flow with the largest error."""
-    return max(rows, key=lambda row: row.error)
-
-
-def play(scenario: Scenario) -> list[float]:
-    """When each flow ends, in seconds, with max-min fair sharing."""
-    env = simpy.Environment()
-    fluid = Fluid(env)
-    sides = {name: Side(name, rate_bps) for name, rate_bps in scenario.links.items()}
-    ends_s = [math.nan] * len(scenario.flows)
-
-    def carry(index: int, flow: Flow) -> Generator[simpy.Event, Any, None]:
-        yield env.timeout(flow.start_s)
-        yield fluid.start([sides[name] for name in flow.route], bits(flow.nbytes))
-        ends_s[index] = env.now
-
-    for index, flow in enumerate(scenario.flows):
-        env.process(carry(index, flow))
-    env.run()
-    return ends_s
-
-
-def _error(flow: Flow, finish_s: float) -> float:
-    """A flow that takes no time there is either right or wholly wrong here."""
-    off_s = abs(finish_s - flow.finish_s)
-    took_s = flow.finish_s - flow.start_s
-    return off_s / took_s if took_s else float(off_s > 0)
-
-
-def load(path: Path) -> list[Scenario]:
-    """Scenarios from a JSON file of the form that tests/data/README.md describes.
+def load(path: Path) -> list[Case]:
+    """Scenarios from a JSON file of the form that data/README.md beside this file describes.
 
     Raises InputError naming the file, the scenario, and the key that is missing or makes no sense.
     """
     data = _read(path)
     if not isinstance(data, list) or not data:
         raise InputError(f"{path}: expected a list of at least one scenario")
-    return [_scenario(entry, f"{path}: scenario {index}") for index, entry in enumerate(data)]
+    return [_case(entry, f"{path}: scenario {index}") for index, entry in enumerate(data)]
 
 
 def _read(path: Path) -> Any:
@@ -109,12 +33,13 @@ def _read(path: Path) -> Any:
         raise InputError(f"{path}: expected the JSON of scenarios, but {error}") from error
 
 
-def _scenario(entry: Any, where: str) -> Scenario:
+def _case(entry: Any, where: str) -> Case:
     """Other keys, such as a seed or a name, are the file's own affair."""
     _expect_keys(entry, ("links", "flows"), where)
     links = dict(_links(entry["links"], where))
-    flows = _items(entry["flows"], "flows", where)
-    return Scenario(links, tuple(_flow(flow, links, there) for flow, there in flows))
+    items = _items(entry["flows"], "flows", where)
+    flows, ends_s = zip(*(_flow(flow, links, there) for flow, there in items), strict=True)
+    return Case(where, Scenario(links, flows), ends_s)
 
 
 def _links(entry: Any, where: str) -> Iterator[tuple[str, float]]:
@@ -128,8 +53,11 @@ def _links(entry: Any, where: str) -> Iterator[tuple[str, float]]:
             raise InputError(f"{there}: name is {name!r}, as of links[{seen[name]}]; rename one")
         seen[name] = index
         rate = _number(link, "rate_Bps", there)
-        if not rate > 0:
-            raise InputError(f"{there}: rate_Bps is {rate}, expected bytes per second, > 0")
+        if not rate >= 1 / LARGEST:
+            raise InputError(
+                f"{there}: rate_Bps is {rate}, expected bytes per second, > 0 (from "
+                f"{1 / LARGEST:g} up); take out a link that carries nothing and the flows over it"
+            )
         if _number(link, "latency_s", there, 0) != 0:
             raise InputError(
                 f"{there}: latency_s is {link['latency_s']}, expected 0: with latencies, the "
@@ -138,7 +66,8 @@ def _links(entry: Any, where: str) -> Iterator[tuple[str, float]]:
         yield name, bits(rate)
 
 
-def _flow(entry: Any, links: Mapping[str, float], where: str) -> Flow:
+def _flow(entry: Any, links: Mapping[str, float], where: str) -> tuple[Flow, float]:
+    """And when it ends there."""
     _expect_keys(entry, ("start_s", "bytes", "route", "finish_s"), where, ("src", "dst"))
     start_s, nbytes, finish_s = (_number(entry, k, where) for k in ("start_s", "bytes", "finish_s"))
     for key in ("start_s", "bytes"):
@@ -152,7 +81,7 @@ def _flow(entry: Any, links: Mapping[str, float], where: str) -> Flow:
     for name in route:
         if not isinstance(name, str) or name not in links:
             raise InputError(f"{where}: route names {name!r}, which is not among the links")
-    return Flow(start_s, nbytes, tuple(route), finish_s)
+    return Flow(start_s, nbytes, tuple(route)), finish_s
 
 
 def _items(entry: Any, key: str, where: str) -> list[tuple[Any, str]]:
@@ -184,6 +113,8 @@ def _number(entry: Mapping[str, Any], key: str, where: str, default: float | Non
         number = float(value)
     except OverflowError:
         number = math.inf
-    if not math.isfinite(number):
-        raise InputError(f"{where}: {key} is {number}, expected a finite number")
+    if not abs(number) <= LARGEST:
+        raise InputError(
+            f"{where}: {key} is {number}, expected a finite number, at most {LARGEST:g}"
+        )
     return number

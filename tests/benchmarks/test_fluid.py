@@ -1,4 +1,4 @@
-"""What a flow costs, as a ratio to a bare SimPy timeout, and how large a collective can be.
+"""What a flow costs, in bare SimPy timeouts and against SimGrid, and how large a collective can be.
 
 A flow is two events: its start and its end; where its rate changes in between, that is one more.
 """
@@ -16,6 +16,7 @@ import simpy
 
 from simnet.drivers.engine import collector_paused
 from simnet.network.fluid import Flow, Fluid, Side
+from simnet.validation import scenario, simgrid_process
 
 pytestmark = pytest.mark.bench
 
@@ -195,3 +196,42 @@ def test_a_large_collective_takes_under_20_s_and_2_gb(
     report(what, f"{took_s:.2f} s, {peak_bytes / 1e6:.0f} MB", "20 s, 2 GB")
     assert took_s < 20
     assert peak_bytes < 2e9
+
+
+def exchange(sizes: Sequence[Sequence[float]]) -> scenario.Scenario:
+    """An all-to-all of flows of so many bytes, from rank to rank."""
+    ranks = range(len(sizes))
+    links = {f"{rank} {way}": RATE_BPS for rank in ranks for way in ("out", "in")}
+    return scenario.Scenario(
+        links,
+        tuple(
+            scenario.Flow(0.0, sizes[src][dst], (f"{src} out", f"{dst} in"))
+            for src in ranks
+            for dst in ranks
+            if src != dst
+        ),
+    )
+
+
+def seconds(play: Callable[[], object]) -> float:
+    """Of one call."""
+    began_s = perf_counter()
+    play()
+    return perf_counter() - began_s
+
+
+@pytest.mark.parametrize(("ranks", "times"), [(16, 3), (64, 1)])
+@pytest.mark.parametrize(("what", "least"), [("even", 125_000), ("uneven", 1)])
+def test_the_same_all_to_all_in_simgrid(what: str, least: int, ranks: int, times: int) -> None:
+    """Where it is installed. Ours is timed with its set-up, SimGrid's without, and told only."""
+    what = f"all-to-all of {what} sizes, {ranks} ranks, against SimGrid"
+    if simgrid_process.interpreter() is None:
+        reason = "skipped, SimGrid is not installed"
+        report(what, reason, "none")
+        pytest.skip(reason)
+    sizes = np.random.default_rng(0).integers(least, 125_001, (ranks, ranks)).tolist()
+    world = exchange(sizes)
+    theirs_s = min(simgrid_process.simulate([world]).wall_s for _ in range(times))
+    with collector_paused():
+        ours_s = min(seconds(lambda: scenario.play(world)) for _ in range(times))
+    report(what, f"{ours_s:.3g} s to {theirs_s:.3g} s, {ours_s / theirs_s:.2f}x", "none")

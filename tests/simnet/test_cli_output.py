@@ -73,7 +73,7 @@ def test_traces_of_one_schedule_are_lines_of_their_own(recording: Path, tmp_path
     out = tmp_path / "b.png"
     assert call(["figure", "bandwidth", str(recording), other, third, "--out", str(out)]) == OK
     labels = pd.read_csv(out.with_suffix(".csv"))["schedule"].unique()
-    assert labels.tolist() == ["ring (T)", "ring (U)", "distrifusion:warmup_steps=1"]
+    assert labels.tolist() == ["ring (T)", "ring (U)", "distrifusion:warmup_steps=1:layers=1"]
 
 
 def test_a_timeline_can_have_the_replay_on_the_recorded_network(
@@ -110,7 +110,7 @@ def test_lists_for_machines_have_numbers_with_units(capsys: pytest.CaptureFixtur
         assert device["memory_bytes_per_s"] > device["launch_s"] > 0
         assert device["flops"] > 1e9
     schedules = {entry["name"]: entry for entry in printed(capsys, "list", "schedules")}
-    assert schedules["distrifusion"]["parameters"] == {"warmup_steps": 1}
+    assert schedules["distrifusion"]["parameters"] == {"warmup_steps": 1, "layers": 1}
 
 
 def test_a_narrow_terminal_loses_no_digits(

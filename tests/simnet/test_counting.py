@@ -106,9 +106,9 @@ def test_a_block_is_counted_like_the_formula() -> None:
     shape = preset("dit-nano")
     tokens, width = shape.tokens, shape.hidden
     block = build(shape, 0, torch.float32, "meta").blocks[0]
-    (q, kv, gates), before = count(block.project, (meta(1, tokens, width), meta(1, width)))
+    (q, kv, carry), before = count(block.project, ((meta(1, tokens, width),), (meta(1, width),)))
     (out, _), during = count(block.attend, (q, kv))
-    _, after = count(block.finish, (meta(1, tokens, width), gates, out))
+    _, after = count(block.finish, ((meta(1, tokens, width),), carry, out))
     flop = sum(kernel.flop for kernel in before + during + after)
     assert flop == 24 * tokens * width**2 + 4 * tokens**2 * width + 12 * width**2
 
@@ -120,7 +120,7 @@ def test_counting_agrees_between_meta_and_real_tensors() -> None:
     for device in ("meta", "cpu"):
         block = build(shape, 0, torch.float32, device).blocks[0]
         h = torch.zeros(1, shape.tokens, shape.hidden, device=device)
-        counts.append(count(block.project, (h, h[:, 0]))[1])
+        counts.append(count(block.project, ((h,), (h[:, 0],)))[1])
     assert counts[0] == counts[1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,33 @@ def test_half_precision_is_not_slower_than_single() -> None:
     for one in DEVICES.values():
         assert one.flops >= one.flops_fp32
         assert 1e9 < one.memory_bytes_per_s < 1e13
+
+
+def test_names_are_known_without_dashes_and_in_capitals() -> None:
+    """As people write them."""
+    assert device("rtx4090") is device("RTX-4090") is DEVICES["rtx-4090"]
+    assert device("a100sxm") is DEVICES["a100-sxm"]
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_rates_lie_in_their_ranges(name: str) -> None:
+    """And ranges are wide: what a model reaches depends on it."""
+    one = DEVICES[name]
+    assert one.flops_range
+    assert one.memory_range
+    low, high = one.flops_range
+    assert low <= one.flops <= high < 5 * low
+    low, high = one.memory_range
+    assert low <= one.memory_bytes_per_s <= high
+
+
+@pytest.mark.parametrize("field", ["flops_range", "memory_range"])
+@pytest.mark.parametrize("values", [(2.0, 1.0), (0.0, 1e15), (1.0, math.inf), (math.nan, 1.0)])
+def test_ranges_that_are_no_ranges_are_refused(field: str, values: tuple[float, float]) -> None:
+    """Upside down, from zero, without an end, undefined."""
+    changes: dict[str, Any] = {field: values}
+    with pytest.raises(InputError, match=f"device 'h200': {field} is .*, expected two rates"):
+        replace(device("h200"), **changes)
 
 
 def test_an_unknown_device_is_answered_with_the_nearest() -> None:

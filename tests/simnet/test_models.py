@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from simnet.counting import count
+from simnet.job import Job
+from simnet.models.block import State
 from simnet.models.dit import DiT, build
-from simnet.models.presets import PRESETS, Preset, preset
+from simnet.models.presets import PRESETS, preset
+from simnet.models.shape import Joint, Preset
 from traces.errors import InputError
 
 NANO = preset("dit-nano")
@@ -37,14 +41,14 @@ def when_and_what() -> tuple[Tensor, Tensor]:
     return torch.full((1,), 0.7), torch.full((1,), 3)
 
 
-def whole(model: DiT, x: Tensor) -> list[Tensor]:
-    """The tokens after embedding and after each block."""
+def whole(model: DiT, x: Tensor) -> list[State]:
+    """h after embedding and after each block."""
     c = model.condition(*when_and_what())
     h = [model.embed(x, model.position)]
     for block in model.blocks:
-        q, kv, gates = block.project(h[-1], c)
+        q, kv, carry = block.project(h[-1], c)
         out, _ = block.attend(q, kv)
-        h.append(block.finish(h[-1], gates, out))
+        h.append(block.finish(h[-1], carry, out))
     return h
 
 
@@ -57,20 +61,20 @@ def test_the_pieces_make_up_the_forward_pass(model: DiT) -> None:
 
 
 def test_shapes_are_those_of_the_interface(model: DiT) -> None:
-    """q, kv, gates, out and lse have the shapes that schedules and codecs rely on."""
+    """q, kv, out and lse have the shapes that schedules and codecs rely on."""
     c = model.condition(*when_and_what())
     h = model.embed(noise(NANO)[:, :16], model.position[:16])
     block = model.blocks[1]
-    q, kv, gates = block.project(h, c)
+    q, kv, carry = block.project(h, c)
     out, lse = block.attend(q, kv)
     heads, width = NANO.heads, NANO.hidden // NANO.heads
-    assert c.shape == (1, NANO.hidden)
-    assert q.shape == out.shape == (1, heads, 16, width)
+    assert q[0].shape == out.shape == (1, heads, 16, width)
     assert kv.shape == (2, 1, heads, 16, width)
     assert kv.is_contiguous()
     assert lse.shape == (1, heads, 16)
-    assert gates.shape == (4, 1, 1, NANO.hidden)
-    assert block.finish(h, gates, out).shape == h.shape == (1, 16, NANO.hidden)
+    after = block.finish(h, carry, out)
+    assert [len(h), len(q), len(after)] == [1, 1, 1]
+    assert after[0].shape == h[0].shape == (1, 16, NANO.hidden)
     assert model.head(h, c).shape == (1, 16, NANO.channels)
     assert [b.layer for b in model.blocks] == list(range(NANO.layers))
 
@@ -89,10 +93,11 @@ def test_patches_computed_apart_are_slices_of_the_whole(ranks: int, seed: int) -
         projected = [block.project(part, c) for part in h]
         kvs = [kv for _, kv, _ in projected]
         h = [
-            block.finish(part, gates, block.attend_patches(q, *kvs)[0])
-            for part, (q, _, gates) in zip(h, projected, strict=True)
+            block.finish(part, carry, block.attend_patches(q, *kvs)[0])
+            for part, (q, _, carry) in zip(h, projected, strict=True)
         ]
-    torch.testing.assert_close(torch.cat(h, dim=1), whole(model, x)[-1], rtol=1e-4, atol=1e-5)
+    tokens = torch.cat([part for (part,) in h], dim=1)
+    torch.testing.assert_close(tokens, whole(model, x)[-1][0], rtol=1e-4, atol=1e-5)
 
 
 def test_attending_to_patches_one_by_one_is_attending_to_all(model: DiT) -> None:
@@ -130,7 +135,7 @@ def test_weights_depend_on_the_seed_alone() -> None:
     torch.manual_seed(2)
     same, other = (weights(build(NANO, seed, torch.float32, "cpu")) for seed in (5, 6))
     assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["blocks.0.qkv.weight"], other["blocks.0.qkv.weight"])
+    assert not torch.equal(one["blocks.0.image.qkv.weight"], other["blocks.0.image.qkv.weight"])
 
 
 def test_weights_of_another_type_are_the_same_numbers_rounded() -> None:
@@ -160,7 +165,7 @@ def test_a_random_model_is_not_trivial() -> None:
     """Every block changes the tokens noticeably, and none lets them grow out of hand."""
     model = build(preset("dit-tiny"), 0, torch.float32, "cpu")
     h = whole(model, noise(preset("dit-tiny")))
-    for before, after in pairwise(h):
+    for (before,), (after,) in pairwise(h):
         assert (after - before).std() > 0.1 * before.std()
         assert 0.3 < after.std() < 3
 
@@ -168,7 +173,7 @@ def test_a_random_model_is_not_trivial() -> None:
 def test_depth_does_not_make_activations_grow() -> None:
     """Forty layers end up at the scale of two."""
     deep = replace(NANO, name="deep", layers=40)
-    assert 0.3 < whole(build(deep, 0, torch.float32, "cpu"), noise(deep))[-1].std() < 3
+    assert 0.3 < whole(build(deep, 0, torch.float32, "cpu"), noise(deep))[-1][0].std() < 3
 
 
 def test_time_label_and_position_all_matter(model: DiT) -> None:
@@ -185,18 +190,20 @@ def test_time_label_and_position_all_matter(model: DiT) -> None:
         assert (velocity - usual).std() > 0.01, name
 
 
-@pytest.mark.parametrize("tokens", [1, 2, 7, 12, 48, 256])
-def test_every_token_has_a_place_of_its_own(tokens: int) -> None:
-    """Positions differ whether the tokens fill a square, a rectangle or a line."""
-    shape = replace(NANO, name="any", tokens=tokens)
+@pytest.mark.parametrize("size", [(16, 16, 1), (112, 16, 1), (96, 48, 1), (32, 48, 9)])
+def test_every_token_has_a_place_of_its_own(size: tuple[int, int, int]) -> None:
+    """Positions differ whether the tokens fill a line, a rectangle or a video."""
+    width_px, height_px, frames = size
+    pixels: dict[str, Any] = {"width_px": width_px, "height_px": height_px, "frames": frames}
+    shape = replace(NANO, name="any", token_frames=4, **pixels)
     position = build(shape, 0, torch.float32, "cpu").position
-    assert position.shape == (tokens, NANO.hidden)
-    assert len({tuple(place.tolist()) for place in position}) == tokens
+    assert position.shape == (shape.tokens, NANO.hidden)
+    assert len({tuple(place.tolist()) for place in position}) == shape.tokens
 
 
 def test_neighbours_in_a_square_share_a_row_or_a_column() -> None:
     """Tokens are laid out row by row: half of the position is the row's, half the column's."""
-    shape = replace(NANO, name="square", tokens=16)
+    shape = replace(NANO, name="square", width_px=64, height_px=64)
     row, column = build(shape, 0, torch.float32, "cpu").position.view(4, 4, -1).chunk(2, dim=-1)
     assert torch.equal(row[1, 0], row[1, 3])
     assert torch.equal(column[0, 2], column[3, 2])
@@ -206,19 +213,11 @@ def test_neighbours_in_a_square_share_a_row_or_a_column() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_runs_without_data(name: str) -> None:
     """On meta, building and calling even the largest takes neither memory nor weights."""
-    shape = preset(name)
-    model = build(shape, 0, torch.bfloat16, "meta")
-    assert all(weight.is_meta for weight in weights(model).values())
-    velocity, _ = on_meta(shape)
-    assert velocity.shape == (1, shape.tokens, shape.channels)
+    job = Job(name, dtype="bfloat16", device="meta")
+    assert all(weight.is_meta for weight in weights(job.model).values())
+    velocity = job.model(job.latent, job.time(0), job.label)
+    assert velocity.shape == (job.batch, job.preset.tokens, job.preset.channels)
     assert velocity.dtype == torch.bfloat16
-
-
-def on_meta(shape: Preset) -> tuple[Tensor, tuple[Any, ...]]:
-    """A forward pass without data: velocity and kernels."""
-    model = build(shape, 0, torch.bfloat16, "meta")
-    x = noise(replace(shape, tokens=1)).expand(1, shape.tokens, -1).to("meta", torch.bfloat16)
-    return count(model, (x, *(value.to("meta") for value in when_and_what())))
 
 
 @pytest.mark.parametrize(
@@ -233,14 +232,27 @@ def on_meta(shape: Preset) -> tuple[Tensor, tuple[Any, ...]]:
         # Worked out from the published layers, width and tokens; 2 FLOP a multiply-add.
         ("flux-shaped", 74.36, 0.01),
         ("sd3-shaped", 8.911, 0.01),
+        ("flux.1-dev:width=512:height=512", 21.482, 0.002),
+        ("flux.1-dev", 74.362, 0.002),
+        ("flux.1-dev:width=4096:height=4096", 3908.136, 0.002),
+        ("sd3-medium", 8.911, 0.002),
+        ("pixart-alpha:width=2048:height=2048", 51.953, 0.002),
+        ("hunyuandit:width=2048:height=2048", 102.516, 0.002),
+        ("cogvideox-2b", 119.984, 0.002),
+        ("cogvideox-5b", 332.177, 0.002),
+        ("hunyuanvideo:width=960:height=544", 4285.128, 0.002),
+        ("wan2.1-1.3b", 282.98, 0.002),
+        ("wan2.1-14b:width=832:height=480", 1678.279, 0.002),
+        ("mochi-1", 283.498, 0.01),  # there, as if the text were as wide as the image
     ],
 )
 def test_arithmetic_agrees_with_what_is_published(
     name: str, published_tflop: float, tolerance: float
 ) -> None:
     """FLOP of one forward pass, counted from the code that runs, within one per cent."""
-    _, kernels = on_meta(preset(name))
-    tflop = sum(kernel.flop for kernel in kernels) / 1e12
+    job = Job(name, dtype="bfloat16", device="meta")
+    _, kernels = count(job.model, (job.latent, job.time(0), job.label))
+    tflop = sum(kernel.flop for kernel in kernels) / job.batch / 1e12
     assert tflop == pytest.approx(published_tflop, rel=tolerance)
 
 
@@ -248,6 +260,13 @@ def test_parameters_agree_with_what_is_published() -> None:
     """DiT-XL/2 has 675 million parameters (Peebles & Xie 2023, table 4)."""
     model = build(preset("dit-xl-2-256"), 0, torch.bfloat16, "meta")
     assert sum(p.numel() for p in model.parameters()) == pytest.approx(675e6, rel=0.01)
+
+
+def test_the_docs_name_every_preset() -> None:
+    """Those of DiTs in other sizes aside."""
+    docs = (Path(__file__).parents[2] / "docs" / "models.md").read_text()
+    for name in PRESETS:
+        assert f"`{name}`" in docs or name.endswith(("-256", "-512")), name
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
@@ -262,10 +281,36 @@ def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
         ("layers", 0, "layers is 0, expected 1 or more"),
         ("heads", 7, "does not split evenly into 7 heads"),
         ("hidden", 90, "hidden is 90, which does not split evenly"),
+        ("width_px", 100, "width_px is 100, expected a multiple of 16"),
+        ("text", Joint(tokens=0, channels=8), "its text has 0 tokens, expected 1 or more"),
     ],
 )
-def test_impossible_shapes_are_refused(field: str, value: int, complaint: str) -> None:
+def test_impossible_shapes_are_refused(field: str, value: object, complaint: str) -> None:
     """A preset says which of its numbers cannot be."""
     changes: dict[str, Any] = {field: value}
     with pytest.raises(InputError, match=complaint):
         replace(NANO, **changes)
+
+
+def test_a_presets_picture_and_text_can_be_of_another_size() -> None:
+    """Tokens follow from pixels and frames, and the name says what was changed."""
+    large = preset("flux.1-dev:width=2048:height=1024:text=256")
+    assert (large.tokens, large.text_tokens) == (2 * 4096, 256)
+    assert large.name == "flux.1-dev:width=2048:height=1024:text=256"
+    assert preset("hunyuanvideo:width=960:height=544:frames=97").tokens == 25 * 34 * 60
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("flux.1-dev:widht=512", "unknown parameter of flux.1-dev 'widht': did you mean 'width'"),
+        ("flux.1-dev:width=1k", "width is '1k', expected an integer"),
+        ("flux.1-dev:width=1000", "width_px is 1000, expected a multiple of 16"),
+        ("cogvideox-2b:frames=48", "frames is 48, expected 1 more than a multiple of 4"),
+        ("dit-nano:text=4", "dit-nano draws classes"),
+    ],
+)
+def test_a_size_that_is_not_understood_is_refused(text: str, complaint: str) -> None:
+    """With what would do."""
+    with pytest.raises(InputError, match=complaint):
+        preset(text)

@@ -38,7 +38,7 @@ class Odd:
 
     def claims(self, job: Job) -> Claims:
         """None."""
-        return Claims(0, (0,) * job.steps)
+        return Claims((0,) * job.ranks, (0,) * job.steps, (0,) * job.ranks)
 
 
 def test_a_schedule_that_one_step_is_too_short_for_is_warmed_up_whole() -> None:

@@ -1,9 +1,10 @@
-"""Contention scenarios against SimGrid, and what is said of a file that will not do."""
+"""Suites of other simulators' results, and what is said of a file that will not do."""
 
 from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 
 from simnet.commands.validate import simulators
-from simnet.validation.flows import LIMIT, compare, load, median_error, play, worst
+from simnet.validation.flows import load
+from simnet.validation.scenario import LIMIT, compare, play
+from simnet.validation.simgrid_process import interpreter
+from simnet.validation.suites import DATA, Flows
 from traces.errors import InputError, RunError
 
-SIMGRID = Path(__file__).resolve().parents[1] / "data" / "simgrid_flows.json"
+SIMGRID = DATA / "simgrid_flows.json"
 Edit = Callable[[Any], None]
 
 #: One flow has link a for half a second, both share it for one, the other has it for half a one.
@@ -37,17 +41,17 @@ def written(folder: Path, data: object) -> Path:
 
 def test_sharing_agrees_with_simgrid() -> None:
     """On each of 2,092 flows in 120 scenarios, relative to its duration."""
-    rows = compare(load(SIMGRID))
-    assert len(rows) == 2092
-    assert worst(rows).error <= LIMIT
-    assert median_error(rows) <= 1e-15
+    result = Flows().run()
+    assert (result.cases, result.flows, len(result.compared)) == (120, 2092, 2092)
+    assert result.max_error <= LIMIT
+    assert result.median_error <= 1e-15
 
 
 def test_a_scenario_by_hand(tmp_path: Path) -> None:
     """One flow alone, then half each, then the other alone."""
-    scenarios = load(written(tmp_path, [SCENARIO]))
-    assert play(scenarios[0]) == [1.5, 2.0]
-    assert [row.error for row in compare(scenarios)] == [0, 0]
+    [case] = load(written(tmp_path, [SCENARIO]))
+    assert play(case.scenario) == [1.5, 2.0]
+    assert [row.error for row in compare([case])] == [0, 0]
 
 
 def test_an_error_is_relative_to_the_flows_duration(tmp_path: Path) -> None:
@@ -57,23 +61,51 @@ def test_an_error_is_relative_to_the_flows_duration(tmp_path: Path) -> None:
     data["flows"].append({"start_s": 1, "bytes": 0, "route": ["a"], "finish_s": 1})
     rows = compare(load(written(tmp_path, [SCENARIO, data])))
     assert [row.error for row in rows] == [0, 0, 0, 0.25, 0]
-    assert (worst(rows).scenario, worst(rows).flow) == (1, 1)
+    [wrong] = [row for row in rows if row.error]
+    assert (wrong.case, wrong.flow) == (f"{tmp_path / 'flows.json'}: scenario 1", 1)
 
 
-def test_the_command_prints_the_errors_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
-    """Per suite: cases, flows, the largest error and the median."""
-    simulators(flows=SIMGRID, json=True)
-    (suite,) = json.loads(capsys.readouterr().out)["suites"]
-    assert (suite["cases"], suite["flows"]) == (120, 2092)
-    assert 0 <= suite["median_relative_error"] <= suite["max_relative_error"] <= suite["limit"]
+def test_the_command_compares_with_all_that_comes_along(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an option; per suite: cases, flows, the largest error and the median."""
+    simulators(json=True)
+    suites = json.loads(capsys.readouterr().out)["suites"]
+    assert [(suite["suite"], suite["cases"], suite["flows"]) for suite in suites[:4]] == [
+        ("flows", 120, 2092),
+        ("scenarios", 42, 413),
+        ("collectives", 720, None),
+        ("collectives-stored", 720, None),
+    ]
+    assert [suite["suite"] for suite in suites[4:]] == ["simgrid"] * (interpreter() is not None)
+    for suite in suites:
+        assert 0 <= suite["median_relative_error"] <= suite["max_relative_error"] <= suite["limit"]
+        assert suite["pass"]
+
+
+def test_a_file_never_seen_before_is_a_suite_by_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only what is named is compared."""
+    simulators(flows=written(tmp_path, [SCENARIO]), json=True)
+    [suite] = json.loads(capsys.readouterr().out)["suites"]
+    assert suite == {
+        "suite": "flows",
+        "cases": 1,
+        "flows": 2,
+        "max_relative_error": 0,
+        "median_relative_error": 0,
+        "limit": 1e-9,
+        "pass": True,
+    }
 
 
 def test_the_command_prints_a_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    """The same numbers."""
-    simulators(flows=SIMGRID)
+    """The same numbers, and where SimGrid itself differs from the oracle."""
+    simulators()
     printed = capsys.readouterr().out
     assert "max. error" in printed
     assert " 2092 " in printed
+    assert " 413 " in printed
+    assert "39_cap_rise_single: flows[0] ends at 1 s in SimGrid, 0.75 s here: one flow" in printed
 
 
 def test_disagreement_fails_and_names_the_flow(
@@ -84,7 +116,67 @@ def test_disagreement_fails_and_names_the_flow(
     data["flows"][1]["finish_s"] = 2.5
     with pytest.raises(RunError, match=r"scenario 1: flows\[1\] ends at 2.0 s, expected 2.5 s"):
         simulators(flows=written(tmp_path, [SCENARIO, data]), json=True)
-    assert json.loads(capsys.readouterr().out)["suites"][0]["max_relative_error"] == 0.25
+    [suite] = json.loads(capsys.readouterr().out)["suites"]
+    assert (suite["max_relative_error"], suite["pass"]) == (0.25, False)
+
+
+ASTRA_SIM = """\
+topology,npus,bandwidth_GBps,latency_ns,collective,algorithm,bytes_per_npu,time_ns
+FullyConnected,4,1,0,all-gather,direct,1073741824,{together_ns}
+Switch,4,1,0,all-gather,ring,1073741824,{stored_ns}
+"""
+
+
+def test_collectives_are_compared_where_both_models_mean_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """2^30 bytes on a link of 2^30 bytes/s; what a switch stores first is told apart."""
+    path = tmp_path / "collectives.csv"
+    path.write_text(ASTRA_SIM.format(together_ns=1e9, stored_ns=6e9))
+    simulators(collectives=path, json=True)
+    suites = json.loads(capsys.readouterr().out)["suites"]
+    assert [suite["suite"] for suite in suites] == ["collectives", "collectives-stored"]
+    for suite in suites:
+        assert (suite["cases"], suite["flows"]) == (1, None)
+        assert suite["max_relative_error"] == pytest.approx(0, abs=1e-12)
+
+
+def test_a_formula_that_does_not_hold_fails(tmp_path: Path) -> None:
+    """What is stored at the switch takes twice as long, not three times."""
+    path = tmp_path / "collectives.csv"
+    path.write_text(ASTRA_SIM.format(together_ns=1e9, stored_ns=9e9))
+    with pytest.raises(RunError, match=r"line 3: all_gather takes 6.0 s, expected 9.0 s"):
+        simulators(collectives=path)
+
+
+def test_every_suite_that_disagrees_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A collective by its line, beside a flow."""
+    path = tmp_path / "collectives.csv"
+    path.write_text(ASTRA_SIM.format(together_ns=0.8e9, stored_ns=6e9))
+    data = copy.deepcopy(SCENARIO)
+    data["flows"][1]["finish_s"] = 2.5
+    with pytest.raises(RunError) as failure:
+        simulators(flows=written(tmp_path, [data]), collectives=path)
+    assert re.search(r"scenario 0: flows\[1\] .*, at most 1e-09; ", str(failure.value))
+    assert re.search(r"collectives.csv: line 2: all_gather takes 1.0 s", str(failure.value))
+    assert "an error of 2.5e-01 of that, at most 0.01" in str(failure.value)
+    printed = capsys.readouterr().out
+    assert printed.count(" 2.5e-01 ") >= 2
+    assert printed.count(" no ") == 2
+
+
+def test_a_file_without_anything_comparable_has_no_cases(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And so no error."""
+    path = tmp_path / "collectives.csv"
+    text = ASTRA_SIM.format(together_ns=1e9, stored_ns=6e9).splitlines()
+    path.write_text("\n".join([text[0], text[2]]))
+    simulators(collectives=path, json=True)
+    suite, _ = json.loads(capsys.readouterr().out)["suites"]
+    assert (suite["cases"], suite["max_relative_error"], suite["pass"]) == (0, 0, True)
 
 
 def put(*keys: str | int, value: object) -> Edit:
@@ -122,6 +214,8 @@ def drop(*keys: str | int) -> Edit:
         (put("links", 0, "rate_Bps", value="1GB/s"), "rate_Bps is '1GB/s', expected a number"),
         (put("links", 0, "rate_Bps", value=True), "rate_Bps is True, expected a number"),
         (put("links", 0, "rate_Bps", value=0), "rate_Bps is 0.0, expected bytes per second, > 0"),
+        (put("links", 0, "rate_Bps", value=1e-99), "rate_Bps is 1e-99, expected bytes per second"),
+        (put("links", 0, "rate_Bps", value=1e99), "rate_Bps is 1e+99, expected a finite number"),
         (put("links", 0, "rate_Bps", value=1e999), "rate_Bps is inf, expected a finite number"),
         (put("links", 0, "rate_Bps", value=10**999), "rate_Bps is inf, expected a finite number"),
         (put("links", 0, "latency_s", value=1e-6), "links[0]: latency_s is 1e-06, expected 0"),

@@ -15,9 +15,11 @@ class Flow(NamedTuple):
 
 
 #: Flows that go at the same time; a rank enters a round when its flows of the last one ended.
+#: Rounds that are alike may be one list, so that a thousand of them cost little: do not change one.
 Round = list[Flow]
 
-#: One algorithm: the rounds for these ranks, when each member brings so many bytes.
+#: One algorithm: the rounds for these ranks, when each member brings so many bytes: to an
+#: all-gather its shard, to all other kinds its whole buffer. The first rank is the root.
 Lowering = Callable[[Sequence[int], float], list[Round]]
 
 
@@ -26,3 +28,12 @@ def to_next(ranks: Sequence[int], nbytes: float, by: int = 1) -> Round:
     return [
         Flow(rank, ranks[(place + by) % len(ranks)], nbytes) for place, rank in enumerate(ranks)
     ]
+
+
+def backwards(rounds: Sequence[Round]) -> list[Round]:
+    """Last round first, and each flow the other way: a broadcast becomes a reduce.
+
+    What gathers or copies becomes what reduces, with the same bytes in as many rounds (Chan et al.
+    2007, section 3).
+    """
+    return [[Flow(dst, src, nbytes) for src, dst, nbytes in flows] for flows in reversed(rounds)]

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from simnet.network.collectives import direct, ring
+from simnet.network.collectives import direct, doubling, ring, tree
 from simnet.network.collectives.flow import Lowering, Round
 from simnet.network.path import Paths
+from traces.errors import InputError, unknown
 
 
 class Selection(Protocol):
@@ -16,12 +17,55 @@ class Selection(Protocol):
 
     @property
     def name(self) -> str:
-        """For tables and files."""
+        """For tables and files; `named.selection` makes a selection of it again."""
         ...
 
     def rounds(self, kind: str, ranks: Sequence[int], nbytes: float, paths: Paths) -> list[Round]:
         """The exchange as rounds of flows. `nbytes` is what one member brings."""
         ...
+
+
+#: Every algorithm by kind of exchange and name; where `hierarchical` is one, see on_hosts.
+ALGORITHMS: Mapping[str, Mapping[str, Lowering]] = {
+    "send": {"direct": direct.send},
+    "all_gather": {
+        "ring": ring.all_gather,
+        "direct": direct.all_gather,
+        "doubling": doubling.all_gather,
+        "bruck": doubling.bruck_all_gather,
+    },
+    "all_reduce": {
+        "ring": ring.all_reduce,
+        "direct": direct.all_reduce,
+        "tree": tree.all_reduce,
+        "double_tree": tree.double_all_reduce,
+        "doubling": doubling.all_reduce,
+    },
+    "reduce_scatter": {
+        "ring": ring.reduce_scatter,
+        "direct": direct.reduce_scatter,
+        "pairwise": direct.pairwise_reduce_scatter,
+        "doubling": doubling.reduce_scatter,
+        "all_reduce": ring.all_reduce,  # and everybody keeps its part
+    },
+    "all_to_all": {
+        "pairwise": direct.pairwise_all_to_all,
+        "direct": direct.all_to_all,
+        "ring": ring.all_to_all,
+    },
+    "broadcast": {
+        "tree": tree.broadcast,
+        "chain": ring.broadcast,
+        "direct": direct.broadcast,
+    },
+}
+
+
+def algorithms(kind: str) -> Mapping[str, Lowering]:
+    """Those for a kind of exchange, by name; raises InputError for no such kind."""
+    if kind not in ALGORITHMS:
+        raise unknown("kind of exchange", kind, ALGORITHMS)
+    return ALGORITHMS[kind]
 
 
 @dataclass(frozen=True)
@@ -37,6 +81,36 @@ class Fixed:
         return self.lowerings[kind](ranks, nbytes)
 
 
+@dataclass(frozen=True)
+class Efficient:
+    """Another selection, of which a kind of exchange reaches only a part of the links' rates.
+
+    `efficiency`, by kind, is in (0, 1]: measured over predicted rate, of what is left when latency
+    is taken away. Bytes on their way are divided by it. Raises InputError for a kind that there is
+    not, and for a number outside.
+    """
+
+    selection: Selection
+    efficiency: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        for kind, value in self.efficiency.items():
+            algorithms(kind)
+            if not 0 < value <= 1:
+                raise InputError(f"efficiency of {kind} is {value}, expected above 0 and at most 1")
+
+    @property
+    def name(self) -> str:
+        """The selection's, and each efficiency behind an @."""
+        return ",".join(
+            [self.selection.name, *(f"{kind}@{value}" for kind, value in self.efficiency.items())]
+        )
+
+    def rounds(self, kind: str, ranks: Sequence[int], nbytes: float, paths: Paths) -> list[Round]:
+        """See Selection."""
+        return self.selection.rounds(kind, ranks, nbytes / self.efficiency.get(kind, 1), paths)
+
+
 #: What uses bandwidth best on links of their own.
 RING = Fixed(
     "ring",
@@ -44,6 +118,24 @@ RING = Fixed(
         "send": direct.send,
         "all_gather": ring.all_gather,
         "all_reduce": ring.all_reduce,
+        "reduce_scatter": ring.reduce_scatter,
         "all_to_all": direct.pairwise_all_to_all,
+        "broadcast": ring.broadcast,
+    },
+)
+
+#: What torch.distributed's gloo backend runs (gloo as of 2025). Its all-gather and all-reduce keep
+#: two halves of a part under way, so that one's latency may hide behind the other's bytes: that is
+#: left out here. Its broadcast is binomial, and its all-to-all posts all sends and receives at
+#: once. It has no reduce-scatter: torch's backend does an all-reduce of a copy and keeps a part.
+GLOO = Fixed(
+    "gloo",
+    {
+        "send": direct.send,
+        "all_gather": ring.all_gather,
+        "all_reduce": ring.all_reduce,
+        "reduce_scatter": ring.all_reduce,
+        "all_to_all": direct.all_to_all,
+        "broadcast": tree.broadcast,
     },
 )

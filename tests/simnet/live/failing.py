@@ -42,7 +42,7 @@ class Failing:
 
     def claims(self, job: Job) -> Claims:
         """None."""
-        return Claims(0, (0,) * job.steps)
+        return Claims((0,) * job.ranks, (0,) * job.steps, (0,) * job.ranks)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Measures a network that is there and finds the model's numbers for it."""

@@ -1,0 +1,1 @@
+"""How activations are made small for the wire: codecs, and the residuals they are applied to."""

@@ -1,0 +1,136 @@
+"""The shape of a diffusion transformer: all that its arithmetic, memory and traffic depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from traces.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Text:
+    """What a model is told to draw, as text encoders give it; those are no part of a model."""
+
+    tokens: int  # S
+    channels: int  # of one token
+    width: int | None = None  # of a token inside the network; None: as wide as the image's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joint(Text):
+    """Text tokens stand beside the image's in one attention (Esser et al. 2024, MM-DiT)."""
+
+    mlp: int | None = None  # inner width of the text's MLP; None: 4 times its width
+    shared: bool = False  # text uses the image's weights, all but the modulation's (CogVideoX)
+    ends: bool = False  # the last layer lets the image see the text, and then drops the text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cross(Text):
+    """Image tokens see the text in an attention of their own (Chen et al. 2023, PixArt)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modulation:
+    """How time and class reach a block: as shifts, scales and gates (Peebles & Xie 2023, adaLN)."""
+
+    #: Which of the attention's shift, scale and gate (0, 1, 2) and of the MLP's (3, 4, 5).
+    parts: tuple[int, ...] = (0, 1, 2, 3, 4, 5)
+    width: int | None = None  # of the condition; None: as wide as the image's tokens
+    shared: bool = False  # worked out once a step for all blocks (Chen et al. 2023, adaLN-single)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A model's shape; its weights are random.
+
+    Raises InputError for a shape that no diffusion transformer can have.
+    """
+
+    name: str
+    source: str  # where the shape is published
+    layers: int
+    single_layers: int = 0  # so many of them, the last, have attention and MLP side by side
+    long_skips: bool = False  # a layer of the first half also feeds its mirror image in the second
+    hidden: int  # D, the width of an image token inside the network
+    heads: int  # H
+    mlp: int | None = None  # inner width of the MLP; None: 4 D
+    gated: bool = False  # the MLP is a SwiGLU (Shazeer 2020)
+    modulation: Modulation = Modulation()
+    text: Text | None = None
+    classes: int = 0  # of images, for a model that draws those instead of what a text says
+    channels: int  # C, of one token of the latent
+    width_px: int
+    height_px: int
+    frames: int = 1
+    token_px: int = 16  # side of the square that a token stands for: 8 of the encoder, 2 of a patch
+    token_frames: int = 1  # that a token stands for, after the first frame, which has its own
+    forwards: int = 1  # a step: 2 with classifier-free guidance
+
+    def __post_init__(self) -> None:
+        counts = ("layers", "hidden", "heads", "channels", "width_px", "height_px", "frames")
+        for name in counts:
+            if getattr(self, name) < 1:
+                raise self._refusal(name, "1 or more")
+        for name in ("width_px", "height_px"):
+            if getattr(self, name) % self.token_px:
+                raise self._refusal(name, f"a multiple of {self.token_px}")
+        if (self.frames - 1) % self.token_frames:
+            raise self._refusal("frames", f"1 more than a multiple of {self.token_frames}")
+        if self.text is not None and self.text.tokens < 1:
+            raise InputError(
+                f"model {self.name!r}: its text has {self.text.tokens} tokens, expected 1 or more"
+            )
+        # 4: a sine and a cosine for each of a token's two coordinates.
+        for divisor, what in ((self.heads, "heads"), (4, "parts of its position")):
+            if self.hidden % divisor:
+                raise InputError(
+                    f"model {self.name!r}: hidden is {self.hidden}, which does not split evenly "
+                    f"into {divisor} {what}"
+                )
+
+    def _refusal(self, field: str, expected: str) -> InputError:
+        value = getattr(self, field)
+        return InputError(f"model {self.name!r}: {field} is {value}, expected {expected}")
+
+    @property
+    def grid(self) -> tuple[int, int, int]:
+        """Tokens in time, down and across."""
+        frames = 1 + (self.frames - 1) // self.token_frames
+        return frames, self.height_px // self.token_px, self.width_px // self.token_px
+
+    @property
+    def tokens(self) -> int:
+        """T, of one image or video."""
+        frames, rows, columns = self.grid
+        return frames * rows * columns
+
+    @property
+    def text_tokens(self) -> int:
+        """S, of the text; none for a model that draws classes."""
+        return 0 if self.text is None else self.text.tokens
+
+    @property
+    def head_dim(self) -> int:
+        """E, the width of a head."""
+        return self.hidden // self.heads
+
+    def joint_tokens(self, parts: int) -> int:
+        """Text tokens that stand beside the image's in each of so many parts of the sequence.
+
+        They are split where they split evenly. Otherwise every part has all of them.
+        """
+        if not isinstance(self.text, Joint):
+            return 0
+        return self.text_tokens // parts if self.text_tokens % parts == 0 else self.text_tokens
+
+    def text_share(self, parts: int) -> int:
+        """Those of them whose keys and values travel: none where every part has all."""
+        return self.joint_tokens(parts) if self.text_tokens % parts == 0 else 0
+
+    def skips(self, layer: int) -> int:
+        """Tokens of earlier layers that are laid by when a layer begins, for later ones."""
+        half = self.layers // 2
+        if not self.long_skips:
+            return 0
+        return min(layer, half - 1) - max(0, layer - half)

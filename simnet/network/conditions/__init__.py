@@ -1,0 +1,1 @@
+"""What makes a network, or a GPU on it, worse than its data sheet: at random, or for a while."""

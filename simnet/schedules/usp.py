@@ -1,0 +1,61 @@
+"""USP: a mesh of ranks that share heads one way, and pass keys and values on the other way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from simnet.codecs.rule import Rule
+from simnet.job import Job
+from simnet.ops import Group
+from simnet.schedules.base import Attention, Claims, SequenceParallel, Team
+from simnet.schedules.heads import check_heads, exchanged, exchanged_bytes
+from simnet.schedules.ring import ring
+from simnet.schedules.volume import Volume
+from simnet.schedules.wire import Plain, wire
+from traces.errors import InputError
+
+
+@dataclass(frozen=True)
+class USP(SequenceParallel):
+    """Fang & Zhao 2024, "USP: A Unified Sequence Parallelism Approach", section 3.
+
+    Groups of `ulysses` neighbours share the heads; ranks of the same place in these groups pass
+    keys and values round a ring.
+
+        ranks 0 1 | heads shared by 0, 1       ring of 0, 2
+              2 3 | heads shared by 2, 3       ring of 1, 3
+
+    A codec is for the ring, as in CompactFusion (arXiv 2507.17511); the all-to-alls go uncoded.
+    """
+
+    name: ClassVar[str] = "usp"
+    ulysses: int = 2
+    codec: Rule | None = None
+
+    def attention(self, job: Job, team: Team) -> Attention:
+        """See SequenceParallel."""
+        del job
+        row, place = divmod(team.place, self.ulysses)
+        ranks = team.group.ranks
+        neighbours = ranks[row * self.ulysses : (row + 1) * self.ulysses]
+        heads = Team(Group(neighbours, "ulysses"), place)
+        others = Team(Group(ranks[place :: self.ulysses], "ring"), row)
+        return exchanged(Plain(), heads, ring(wire(self.codec), others))
+
+    def check(self, job: Job) -> None:
+        """The mesh must be whole, and the heads split evenly."""
+        if self.ulysses < 1 or job.ranks % self.ulysses:
+            raise InputError(
+                f"usp: ulysses is {self.ulysses}, expected a number that divides {job.ranks} ranks"
+            )
+        check_heads(self.name, job, self.ulysses)
+
+    def claims(self, job: Job) -> Claims:
+        """Ulysses' volume in groups of u, and a ring's of n/u with 1/u of each token's heads."""
+        kv, hops = Volume.of_kv(job), job.ranks // self.ulysses - 1
+        passed = replace(kv, rows=kv.rows * self.ulysses, columns=job.preset.hidden // self.ulysses)
+        sent = hops * passed.sent(self.codec, job)
+        kept = passed.bases(self.codec, job) * (hops + 1)
+        sent += exchanged_bytes(None, job, self.ulysses)[0]
+        return Claims((sent,) * job.ranks, (0,) * job.steps, (kept,) * job.ranks)
