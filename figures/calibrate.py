@@ -26,6 +26,7 @@ def calibrate(
     rate: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     quick: Flag = False,
     figure: Path | None = None,
+    overwrite: Flag = False,
     json: Json = False,
 ) -> None:
     """Measure a network, fit the model to it, and write a file that --network takes.
@@ -54,10 +55,12 @@ def calibrate(
         Fewer sizes and repetitions.
     figure
         Draw measurements and fit into this file, .png, .svg or .pdf.
+    overwrite
+        Replace files that are there.
     json
         Print the result as JSON.
     """
-    expect_places(out, figure)
+    expect_places(out, figure, overwrite=overwrite)
     request = Request(ranks, backend, rate, quick)
     table = measurements(request)
     if table is None:  # one of torchrun's ranks that has nothing to say

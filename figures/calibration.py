@@ -59,7 +59,8 @@ def table(cells: pd.DataFrame) -> pd.DataFrame:
 def draw(table: pd.DataFrame) -> Figure:
     """Messages on the left, collectives on the right: times on top, measured over predicted below.
 
-    Bars are the middle half of the repetitions, bands the prediction's 95 % interval.
+    Bars are the middle half of the repetitions that nothing delayed, bands the prediction's 95 %
+    interval.
     """
     messages = table["kind"].isin(BETWEEN_TWO)
     sides = {
@@ -104,7 +105,7 @@ def _ratios(ax: Axes, line: pd.DataFrame, colour: str) -> None:
 
 
 def _bars(line: pd.DataFrame, over: Any) -> Any:
-    """From the quartiles to the median."""
+    """From the quartiles to the time itself."""
     below, above = line["measured_s"] - line["low_s"], line["high_s"] - line["measured_s"]
     return np.array([below / over, above / over])
 
@@ -170,7 +171,7 @@ def _names(ax: Axes, points: pd.DataFrame, colours: Mapping[str, str]) -> None:
 
 def _key(fig: Figure) -> None:
     """In grey, because it holds for every colour."""
-    measured = _points(style.GREY) | {"label": "measured: median and middle half"}
+    measured = _points(style.GREY) | {"label": "measured: undisturbed median and middle half"}
     measured.pop("elinewidth")
     handles = [
         Line2D([], [], **measured),

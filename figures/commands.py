@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
     from simnet.network.topology import Links
 
-_HELP = """Draw timelines, or latency against bandwidth.
+_HELP = """Draw timelines, latency against bandwidth, or what codecs lose over the steps.
 
 ```
 thinwire figure timeline T --network ethernet-100m --out timeline.png
 thinwire figure bandwidth T U --out bandwidth.png
+thinwire figure codec-error --out codec-error.png
 ```
 """
 
@@ -161,6 +162,44 @@ def _points(traces: Mapping[str, Trace], links: Sequence[Links]) -> Iterator[dic
     from analysis.sweep import count, sweep
 
     return with_progress("replaying", sweep(traces, links), count(traces, links))
+
+
+@figure.command
+def codec_error(
+    *,
+    out: Out,
+    codecs: str = "residual-1bit,residual-2bit",
+    steps: int = 28,
+    residual_ratio: float = 0.14,
+) -> None:
+    """Draw how far a receiver is off after each step, with and without error feedback.
+
+    ```
+    thinwire figure codec-error --codecs residual-1bit,residual-sparse --out codec-error.png
+    ```
+
+    Simulated: the codecs are real, the activations are seeded Gaussian numbers. Lines are the
+    closed form. The table behind the figure is written beside it as .csv.
+
+    Parameters
+    ----------
+    out
+        File to write, .png, .svg or .pdf.
+    codecs
+        Residuals of order 1 (`thinwire list codecs`), separated by commas.
+    steps
+        How many, the first of which is sent raw; 28 are FLUX.1-dev's.
+    residual_ratio
+        The deviation of an activation's change over its own; .14 in the middle of FLUX.1-dev's run.
+    """
+    from analysis.codec_error import table
+    from figures import codec_error as drawn
+    from figures import style
+
+    points = table(comma_separated(codecs), steps, residual_ratio)
+    style.save(drawn.draw(points), out)
+    points.to_csv(out.with_suffix(".csv"), index=False)
+    print(out, out.with_suffix(".csv"), sep="\n")
 
 
 def show_network(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from simnet.counting import Kernel
     from simnet.devices import Device
+    from simnet.models.shape import Preset
     from traces.trace import Trace
 
 
@@ -41,6 +42,11 @@ class CostModel(Protocol):
         """What the times are of; it becomes a trace's device."""
         ...
 
+    @property
+    def transfer_share(self) -> float:
+        """Of the processor, that a transfer under way takes from computes; 0 or more, below 1."""
+        ...
+
     def seconds(self, call: Call) -> float:
         """How long the call takes by itself."""
         ...
@@ -51,11 +57,34 @@ class Free:
     """Everything takes no time at all, as in a dry run."""
 
     name: str = "free"
+    transfer_share: float = 0.0
 
     def seconds(self, call: Call) -> float:
         """Nothing."""
         del call
         return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Another model's times, all of them so many times as long."""
+
+    cost: CostModel
+    factor: float
+
+    @property
+    def name(self) -> str:
+        """The other's, and the factor."""
+        return f"{self.cost.name} x {self.factor:.3f}"
+
+    @property
+    def transfer_share(self) -> float:
+        """The other's."""
+        return self.cost.transfer_share
+
+    def seconds(self, call: Call) -> float:
+        """The other's time, scaled."""
+        return self.factor * self.cost.seconds(call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +104,19 @@ class Roofline:
         """The device's, and that it is a model of it."""
         return f"{self.device.name} (roofline)"
 
+    @property
+    def transfer_share(self) -> float:
+        """The device's."""
+        return self.device.transfer_share
+
+    def outside_s(self, preset: Preset) -> float:
+        """What it takes to encode the text and decode the latent.
+
+        The decoder's convolutions, with few channels at many pixels, reach about a quarter of the
+        rate of large products; an estimate from what SDXL's decoder takes on RTX 3090 and 4090.
+        """
+        return preset.outside_flop / (0.25 * self.device.flops)
+
     def seconds(self, call: Call) -> float:
         """The sum over the call's kernels, which run one after the other."""
         device = self.device
@@ -88,8 +130,11 @@ class Roofline:
 class MeasuredCosts:
     """The median of what each call took in a recorded run, by its name and shape.
 
-    Medians leave out the slow first calls of a warm-up.
+    Medians leave out the slow first calls of a warm-up. What transfers took from computes is in
+    them.
     """
+
+    transfer_share = 0.0
 
     def __init__(self, name: str, costs: Iterable[Cost]) -> None:
         self.name = name

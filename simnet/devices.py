@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from traces.errors import InputError, unknown
+from traces.units import GB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,8 @@ class Device:
     memory_bytes_per_s: float  # to and from its own memory, at most
     launch_s: float  # what a kernel takes at least, by being launched at all
     source: str  # where `flops` is from
+    memory_bytes: float = math.inf  # that it has
+    transfer_share: float = 0.0  # of the processor, that a transfer under way takes from computes
     # What diffusion transformers, and the best sizes, reach; what streaming kernels reach.
     flops_range: tuple[float, float] | None = None
     memory_range: tuple[float, float] | None = None
@@ -33,6 +36,11 @@ class Device:
         if not 0 <= self.launch_s < math.inf:
             raise InputError(
                 f"device {self.name!r}: launch_s is {self.launch_s}, expected a time from 0 s up"
+            )
+        if not 0 <= self.transfer_share < 1:
+            raise InputError(
+                f"device {self.name!r}: transfer_share is {self.transfer_share}, expected 0 or "
+                "more, and less than 1"
             )
         for field in ("flops_range", "memory_range"):
             values = getattr(self, field)
@@ -66,12 +74,20 @@ _STREAMED = 0.80
 _LAUNCH_S = 5e-6
 
 
+#: NCCL's kernels occupy a multiprocessor for each of its channels as long as a transfer lasts; GPUs
+#: without NVLink print "8 coll channels" (NVIDIA/nccl issue 1189, H20 over PCIe). Where a matrix
+#: product fills the GPU exactly once, it takes up to twice as long meanwhile, for a second wave.
+_CHANNELS = 8
+
+
 class Peak(NamedTuple):
-    """Of a data sheet: TFLOP/s dense in 16 bit and in 32 bit, and TB/s of memory."""
+    """Of a data sheet: TFLOP/s dense in 16 bit and in 32 bit, TB/s, multiprocessors, and GB."""
 
     tflops: float
     tflops_fp32: float
     terabytes_per_s: float
+    multiprocessors: int
+    gigabytes: int
 
 
 def _gpu(
@@ -88,43 +104,45 @@ def _gpu(
         memory_bytes_per_s=memory,
         memory_range=(_STREAMED * memory, memory),
         launch_s=_LAUNCH_S,
+        memory_bytes=peak.gigabytes * GB,
+        transfer_share=_CHANNELS / peak.multiprocessors,
         source=source,
     )
 
 
 _ALL = (
-    _gpu("t4", Peak(65, 8.1, 0.32), 0.80, _ASSUMED),
-    _gpu("v100-sxm", Peak(125, 15.7, 0.9), 0.80, _ASSUMED),
+    _gpu("t4", Peak(65, 8.1, 0.32, 40, 16), 0.80, _ASSUMED),
+    _gpu("v100-sxm", Peak(125, 15.7, 0.9, 80, 32), 0.80, _ASSUMED),
     _gpu(
         "l20",
-        Peak(119.5, 59.4, 0.864),
+        Peak(119.5, 59.4, 0.864, 92, 48),
         0.84,
         _SEEN + "84 % of 119.5 TFLOP/s, HunyuanVideo 720p",
         (0.50, 0.84),
     ),
     _gpu(
         "l40",
-        Peak(181.05, 90.5, 0.864),
+        Peak(181.05, 90.5, 0.864, 142, 48),
         0.71,
         _SEEN + "71 % of 181.05 TFLOP/s, CogVideoX1.5 and FLUX.1",
         (0.39, 0.71),
     ),
-    _gpu("l40s", Peak(362, 91.6, 0.864), 0.80, _ASSUMED),
-    _gpu("rtx-4090", Peak(165.2, 82.6, 1.008), 0.80, _ASSUMED),
-    _gpu("a100-pcie", Peak(312, 19.5, 1.94), 252.9 / 312, _MAMF, (0.26, 252.9 / 312)),
-    _gpu("a100-sxm", Peak(312, 19.5, 2.04), 271.2 / 312, _MAMF, (0.26, 271.2 / 312)),
+    _gpu("l40s", Peak(362, 91.6, 0.864, 142, 48), 0.80, _ASSUMED),
+    _gpu("rtx-4090", Peak(165.2, 82.6, 1.008, 128, 24), 0.80, _ASSUMED),
+    _gpu("a100-pcie", Peak(312, 19.5, 1.94, 108, 80), 252.9 / 312, _MAMF, (0.26, 252.9 / 312)),
+    _gpu("a100-sxm", Peak(312, 19.5, 2.04, 108, 80), 271.2 / 312, _MAMF, (0.26, 271.2 / 312)),
     _gpu(
         "h20",
-        Peak(148, 44, 4.0),
+        Peak(148, 44, 4.0, 78, 96),
         0.87,
         _SEEN + "87 % of 148 TFLOP/s, Wan2.1-14B with FlashAttention 3",
         (0.61, 0.87),
     ),
-    _gpu("h100-pcie", Peak(756, 51.2, 2.0), 0.80, _ASSUMED),
-    _gpu("h100-sxm", Peak(989, 67, 3.35), 794.5 / 989, _MAMF, (0.31, 794.5 / 989)),
-    _gpu("h200", Peak(989, 67, 4.8), 794.5 / 989, _MAMF, (0.31, 794.5 / 989)),
-    _gpu("b200", Peak(2250, 75, 8.0), 1745 / 2250, _MAMF, (_LEAST, 1745 / 2250)),
-    _gpu("gb200", Peak(2500, 80, 8.0), 1822 / 2500, _MAMF, (_LEAST, 1822 / 2500)),
+    _gpu("h100-pcie", Peak(756, 51.2, 2.0, 114, 80), 0.80, _ASSUMED),
+    _gpu("h100-sxm", Peak(989, 67, 3.35, 132, 80), 794.5 / 989, _MAMF, (0.31, 794.5 / 989)),
+    _gpu("h200", Peak(989, 67, 4.8, 132, 141), 794.5 / 989, _MAMF, (0.31, 794.5 / 989)),
+    _gpu("b200", Peak(2250, 75, 8.0, 148, 180), 1745 / 2250, _MAMF, (_LEAST, 1745 / 2250)),
+    _gpu("gb200", Peak(2500, 80, 8.0, 152, 192), 1822 / 2500, _MAMF, (_LEAST, 1822 / 2500)),
     # One core of a server: 3 GHz, two 8-wide fused multiply-adds a cycle (AVX2), of which 80 %.
     # Reduced precision gains nothing there. For more than an idea, measure (simnet.costs).
     Device(

@@ -29,7 +29,7 @@ class Job:
     to be drawn. A job of one `forward` does only the first (0) or only the second (1).
 
     Tensors are made when first used, on `device`; on "meta" they take no memory and no time.
-    Raises InputError where the model's tokens do not split evenly over the ranks.
+    Raises InputError for numbers and names that will not do.
     """
 
     model_name: str
@@ -55,13 +55,6 @@ class Job:
                 f"forward is {self.forward}; a step of {self.model_name} has {forwards}, "
                 "counted from 0"
             )
-        tokens = self.preset.tokens
-        if tokens % self.ranks:
-            fits = [n for n in range(1, min(tokens, 64) + 1) if tokens % n == 0]
-            raise InputError(
-                f"{self.model_name} has {tokens} tokens, which {self.ranks} ranks cannot split "
-                f"evenly; use {', '.join(map(str, fits))} ranks"
-            )
 
     def __getstate__(self) -> dict[str, object]:
         """Without what was made when first used: a model is made anew where a job is sent to."""
@@ -78,6 +71,16 @@ class Job:
         from simnet.models.dit import build
 
         return build(self.preset, self.seed, self.torch_dtype, self.device)
+
+    def check_split(self) -> None:
+        """Raise InputError where the model's tokens do not split evenly over the ranks."""
+        tokens = self.preset.tokens
+        if tokens % self.ranks:
+            fits = [n for n in range(1, min(tokens, 64) + 1) if tokens % n == 0]
+            raise InputError(
+                f"{self.model_name} has {tokens} tokens, which {self.ranks} ranks cannot split "
+                f"evenly; use {', '.join(map(str, fits))} ranks"
+            )
 
     def one_step(self) -> Job:
         """The same for one step only, with the same model in memory."""
@@ -165,7 +168,7 @@ class Job:
         """A rank's tokens: see `part`."""
         return self.part(rank, self.ranks)
 
-    def part(self, index: int, parts: int) -> tuple[torch.Tensor, ...]:
+    def part(self, index: int, parts: int, *, whole_text: bool = False) -> tuple[torch.Tensor, ...]:
         """One of so many equal parts of the sequence, as the model's `embed` takes it.
 
         Its latent (1, T', C) and positions (T', D); for a model with joint attention also its
@@ -176,7 +179,7 @@ class Job:
         part = self.latent[:, tokens].contiguous(), self.model.position[tokens]
         if not isinstance(shape.text, Joint):
             return part
-        share = shape.text_share(parts)
+        share = 0 if whole_text else shape.text_share(parts)
         return *part, self.label[:, _share(index, share)] if share else self.label
 
     def advance(self, x: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from simnet.cli import OK, call
+from simnet.schedules.named import SCHEDULES, parameters
 from traces.columns import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+EXTENDING = (ROOT / "docs" / "extending.md").read_text()
 DOCS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -67,11 +72,46 @@ def test_examples_run(example: Path) -> None:
     assert done.stdout
 
 
-def test_the_code_in_the_docs_is_that_of_the_examples() -> None:
-    """Word for word."""
-    source = "\n".join(path.read_text() for path in (ROOT / "examples").glob("*.py"))
-    for code in blocks("python", (ROOT / "docs" / "schedules.md").read_text()):
-        assert code in source
+def test_the_page_on_extending_runs(tmp_path: Path) -> None:
+    """All its code, in order; it holds its own assertions. A schedule, or a codec, is short."""
+    code = blocks("python", EXTENDING)
+    page = tmp_path / "extending.py"
+    page.write_text("\n".join(code))
+    done = subprocess.run([sys.executable, str(page)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+    classes = [block for block in code if "\nclass " in block]
+    assert len(classes) == 2
+    assert all(len(block.splitlines()) < 40 for block in classes)
+
+
+def test_the_code_on_extending_is_that_of_the_examples() -> None:
+    """Every line but imports, in the same order."""
+    examples = [(ROOT / "examples" / f"own_{what}.py") for what in ("schedule", "codec")]
+    source = iter("\n".join(path.read_text() for path in examples).splitlines())
+    lines = [line.strip() for line in source]
+    at = 0
+    for line in "\n".join(blocks("python", EXTENDING)).splitlines():
+        if not line.startswith(("import ", "from ")):
+            assert line.strip() in lines[at:], line
+            at = lines.index(line.strip(), at) + 1 if line.strip() else at
+
+
+@pytest.mark.parametrize("kind", SCHEDULES.values(), ids=list(SCHEDULES))
+def test_the_catalogue_has_every_schedule_as_it_describes_itself(kind: type[Any]) -> None:
+    """Its paper, its drawing and its parameters."""
+    catalogue = (ROOT / "docs" / "schedules.md").read_text()
+    assert f"\n## `{kind.name}`" in catalogue
+    section = catalogue.split(f"\n## `{kind.name}`")[1].split("\n## ")[0]
+    docstring = inspect.getdoc(kind) or ""
+    (title,) = re.findall(r'"(.*?)"', docstring.splitlines()[0])
+    assert title in section
+    drawing = [line for line in docstring.splitlines() if "|" in line]
+    assert drawing or kind.name == "data"
+    for line in textwrap.dedent("\n".join(drawing)).splitlines():
+        assert line in section
+    for name, default in parameters(kind).items():
+        assert f"`{name}={default}`" in section
 
 
 def test_the_docs_describe_every_column() -> None:

@@ -11,6 +11,10 @@ from traces.errors import InputError
 
 GB = 10**9
 
+#: A bit in a quarter of an hour, and thirty years: whatever is beyond is a mistake, and what takes
+#: so long is soon no number any more.
+LEAST_BPS, MOST_S = 1e-3, 1e9
+
 _NUMBER = re.compile(
     r"\s*([-+]?[0-9.]+(?:e[-+]?[0-9]+)?|[-+]?inf|nan)\s*(\S.*?)?\s*", re.IGNORECASE
 )
@@ -34,24 +38,28 @@ def bits(nbytes: float) -> float:
 def parse_rate(text: str) -> float:
     """Bits per second in "25Gbit/s", "100 Mbps", "1.5 GB/s" or "inf".
 
-    Raises InputError for a missing or unknown unit, and for a rate that is not positive.
+    Raises InputError for a missing or unknown unit, and for a rate below LEAST_BPS.
     """
     if text.strip().lower() == "inf":
         return math.inf
     rate_bps = _parse(text, _RATE, "rate", "1Gbit/s, 100Mbit/s or 1.5GB/s")
     if rate_bps <= 0:
         raise InputError(f"rate {text!r} must be more than zero")
+    if rate_bps < LEAST_BPS:
+        raise InputError(f"rate {text!r} must be {LEAST_BPS:g}bit/s or more; is that its unit?")
     return rate_bps
 
 
 def parse_time(text: str) -> float:
     """Seconds in "50us", "1.5 ms" or "0s".
 
-    Raises InputError for a missing or unknown unit, and for a negative or infinite time.
+    Raises InputError for a missing or unknown unit, and for a time below 0 or above MOST_S.
     """
     time_s = _parse(text, _TIME, "time", "50us, 1.5ms or 0s")
     if time_s < 0 or math.isinf(time_s):
         raise InputError(f"time {text!r} must be finite and not negative")
+    if time_s > MOST_S:
+        raise InputError(f"time {text!r} must be {MOST_S:g}s or less; is that its unit?")
     return time_s
 
 
@@ -77,7 +85,7 @@ def _parse(text: str, units: Mapping[str, Decimal], what: str, example: str) -> 
 
 
 def format_s(time_s: float) -> str:
-    """Three significant digits and the unit that suits: "3.10 ms"."""
+    """Three significant digits and the unit that suits: "3.10 ms"; far from all, "1.00e+30 s"."""
     return _format(time_s, "s", {-12: "p", -9: "n", -6: "µ", -3: "m", 0: ""})
 
 
@@ -102,5 +110,7 @@ def _format(value: float, unit: str, prefixes: Mapping[int, str]) -> str:
     rounded = f"{value:.2e}"  # first, so that 999.9 B is 1.00 kB and not 1000 B
     exponent = int(rounded.partition("e")[2])
     power = min(max(exponent // 3 * 3, min(prefixes)), max(prefixes))
+    if not -3 <= exponent - power <= 6:  # zeros that nobody counts
+        return f"{rounded} {unit}"
     digits = max(0, 2 - (exponent - power))
     return f"{Decimal(rounded).scaleb(-power):.{digits}f} {prefixes[power]}{unit}"

@@ -12,7 +12,8 @@ from simnet.network.topology import Links, Medium
 if TYPE_CHECKING:
     import pandas as pd
 
-_HALF_DUPLEX = 1.5
+#: A duplex factor above it is nearer to half duplex than to full.
+HALF_DUPLEX = 1.5
 
 
 class Estimate(NamedTuple):
@@ -24,7 +25,7 @@ class Estimate(NamedTuple):
 
 
 class Goodness(NamedTuple):
-    """How far medians of repetitions are from the model, as parts of the model's times.
+    """How far typical times of repetitions are from the model, as parts of the model's times.
 
     `large` counts the cells whose time is at least half for their bytes and that no burst hides;
     the median and the 90th percentile are theirs. `small_error` is the median error of the others.
@@ -40,30 +41,32 @@ class Goodness(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """The terms of a link."""
+    """The terms of a link, and what helps to tell them: the last two.
+
+    `duplex` is how much longer a byte takes while as many come the other way: 1 full duplex, 2
+    half. `burst_bytes` is what passes at once after a rest, which the model has no term for (0:
+    nothing is seen of it).
+    """
 
     rate_bps: Estimate
     latency_s: Estimate
     message_s: Estimate
     ready_s: Estimate
     duplex: Estimate
+    burst_bytes: Estimate
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Links that fit a network's measurements.
 
-    `numbers.duplex` is how much longer a byte takes while as many come the other way: 1 full
-    duplex, 2 half. `burst_bytes` is what passes at once after a rest, which the model has no term
-    for (0: nothing is seen of it). `efficiency` by kind of collective is what `Efficient` takes,
-    but may be above 1 here. `r_squared` is of the logarithms of the times between two ranks.
-    `notes` say where the model does not fit. `cells` has what was measured beside what the model
-    says of it (judge.COLUMNS).
+    `efficiency` by kind of collective is what `Efficient` takes, but may be above 1 here.
+    `r_squared` is of the logarithms of the times between two ranks. `notes` say where the model
+    does not fit. `cells` has what was measured beside what the model says of it (judge.COLUMNS).
     """
 
     ranks: int
     numbers: Numbers
-    burst_bytes: float
     efficiency: Mapping[str, Estimate]
     collectives: Selection
     goodness: tuple[Goodness, ...]
@@ -74,7 +77,7 @@ class Calibration:
     @property
     def half_duplex(self) -> bool:
         """Whether both directions of a link share its rate, rather than each having it."""
-        return self.numbers.duplex.value > _HALF_DUPLEX
+        return self.numbers.duplex.value > HALF_DUPLEX
 
     def network(self, name: str, source: Mapping[str, Any]) -> Links | Medium:
         """For the simulator and for a file: a medium for two ranks that share a link's rate.
@@ -98,7 +101,6 @@ class Calibration:
         return {
             "ranks": self.ranks,
             **{name: part._asdict() for name, part in self.numbers._asdict().items()},
-            "burst_bytes": self.burst_bytes,
             "efficiency": {kind: part._asdict() for kind, part in self.efficiency.items()},
             "collectives": self.collectives.name,
             "half_duplex": self.half_duplex,
@@ -111,7 +113,7 @@ class Calibration:
         parts = {**self.numbers._asdict(), **self.efficiency}
         errors = {line.kind: line.median_error for line in self.goodness}
         return {
-            "burst_bytes": self.burst_bytes,
+            "burst_bytes": self.numbers.burst_bytes.value,
             "interval_95_percent": {name: [part.low, part.high] for name, part in parts.items()},
             "median_error": {kind: error for kind, error in errors.items() if error is not None},
             "r_squared": self.r_squared,

@@ -26,8 +26,8 @@ class Case(NamedTuple):
         """The ranks as tables have them."""
         return ",".join(map(str, self.ranks))
 
-    def rows(self, times_s: list[float]) -> list[dict[str, object]]:
-        """Rows of the table, one for each repetition."""
+    def rows(self, times_s: list[float], first: int = 0) -> list[dict[str, object]]:
+        """Rows of the table, one for each repetition; `first` is the number of the first."""
         return [
             {
                 "kind": self.kind,
@@ -37,5 +37,5 @@ class Case(NamedTuple):
                 "repetition": repetition,
                 "seconds": seconds,
             }
-            for repetition, seconds in enumerate(times_s)
+            for repetition, seconds in enumerate(times_s, start=first)
         ]

@@ -1,4 +1,9 @@
-"""The table of measurements by what was measured: repetitions side by side."""
+"""The table of measurements by what was measured: repetitions side by side.
+
+Other work on a host makes a small message wait for whole time slices, a hundred times as long as
+it takes. So a cell's time is the median of those repetitions that took no longer than twice the
+lower quartile. Where that leaves nothing out, and large messages leave nothing, it is the median.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# Of a normal distribution, in standard deviations; and how much less sure a median is than a mean.
-_QUARTILES_APART = 1.349
-_MEDIAN_OVER_MEAN = math.sqrt(math.pi / 2)
+_DELAYED = 2.0  # times the lower quartile
+_DRAWS = 200
+_RUNS = 6  # of repetitions, in a draw; as many as there are rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +41,57 @@ class Cell:
         return ",".join(map(str, self.ranks))
 
     @property
-    def median_s(self) -> float:
-        """Half of the repetitions took longer."""
-        return float(np.median(self.times_s))
+    def time_s(self) -> float:
+        """What it takes where nothing else delays it."""
+        return float(typical_s(self.times_s))
+
+    @property
+    def delayed(self) -> float:
+        """Which part of the repetitions something else delayed."""
+        return float(np.isnan(_undisturbed_s(self.times_s)).mean())
 
     @property
     def quartiles_s(self) -> tuple[float, float]:
-        """Half of the repetitions are between them."""
-        low, high = np.quantile(self.times_s, (0.25, 0.75))
+        """Half of the repetitions that nothing delayed are between them."""
+        low, high = np.nanquantile(_undisturbed_s(self.times_s), (0.25, 0.75))
         return float(low), float(high)
 
     @property
     def uncertainty(self) -> float:
-        """Standard error of the median, as a part of it; robust against strays."""
-        low, high = self.quartiles_s
-        deviation = (high - low) / _QUARTILES_APART / self.median_s
-        return float(_MEDIAN_OVER_MEAN * deviation / math.sqrt(len(self.times_s)))
+        """Standard error of `time_s`, as a part of it; the same each time."""
+        drawn = self.resampled_s(chances(_DRAWS, np.random.default_rng(0)))
+        return float(np.log(drawn).std())
+
+    def resampled_s(self, chances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """`time_s` of one repetition less, drawn with replacement: (draws,).
+
+        One less, because a few repetitions differ less than all there might be (Rao and Wu 1988).
+        Drawn in runs (a circular block bootstrap, Politis and Romano 1992), because what delays one
+        of many repetitions is often still there at the next; and for all cells by the same
+        `chances`, because it delays them all.
+        """
+        count = len(self.times_s)
+        run = max(1, count // _RUNS)
+        drawn = max(1, count - 1)
+        first = (chances[:, : math.ceil(drawn / run), None] * count).astype(int)
+        places = (first + np.arange(run)).reshape(len(chances), -1)[:, :drawn] % count
+        return typical_s(self.times_s[places])
+
+
+def chances(draws: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """For `Cell.resampled_s`, from 0 to 1: (draws, of runs)."""
+    return rng.random((draws, 2 * _RUNS))
+
+
+def typical_s(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Along the last axis, the median of what nothing delayed."""
+    return np.asarray(np.nanmedian(_undisturbed_s(times_s), axis=-1))
+
+
+def _undisturbed_s(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same, with nan for repetitions that something delayed."""
+    quartile_s = np.quantile(times_s, 0.25, axis=-1, keepdims=True)
+    return np.where(times_s <= _DELAYED * quartile_s, times_s, np.nan)
 
 
 def cells(table: pd.DataFrame) -> list[Cell]:

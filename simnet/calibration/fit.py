@@ -1,9 +1,8 @@
-"""From a table of measurements to the model's numbers: medians, a robust fit, and a bootstrap."""
+"""From a table of measurements to the model's numbers: times, a robust fit, and a bootstrap."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from simnet.calibration import collectives, judge, links
 from simnet.calibration.calibration import Calibration, Estimate, Numbers
 from simnet.calibration.case import BETWEEN_TWO
-from simnet.calibration.cells import Cell, cells
+from simnet.calibration.cells import Cell, cells, chances
 from simnet.calibration.collectives import Prediction
 from simnet.calibration.efficiency import Burst, at_rate, reached, stretched
 from simnet.calibration.links import Terms
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-_RESAMPLES = 200
+_DRAWS = 200
 _INTERVAL = (2.5, 97.5)  # percent
 
 
@@ -31,21 +30,15 @@ def fit(table: pd.DataFrame, selection: Selection = GLOO, *, seed: int = 0) -> C
     """The links on which the simulator comes nearest to what was measured.
 
     `table` has the columns of case.COLUMNS; `selection` is how the backend carries collectives;
-    `seed` is the bootstrap's, which draws repetitions with replacement. Raises InputError for a
-    table that does not tell enough.
+    `seed` is the bootstrap's, as of `outcomes`. Raises InputError for a table that does not tell
+    enough.
     """
     measured = Measured.sorted_out(cells(table))
-    fitting = Fitting.of(measured, selection)
-    point = fitting.draw(_medians(measured.messages), _medians(measured.collectives))
-    rng = np.random.default_rng(seed)
-    draws = [
-        fitting.draw(_resampled(measured.messages, rng), _resampled(measured.collectives, rng))
-        for _ in range(_RESAMPLES)
-    ]
+    point, *draws = outcomes(measured, selection, np.random.default_rng(seed))
     beside = judge.beside(
         [*measured.messages, *measured.collectives],
-        fitting.predictions(point),
-        np.array([[p.total_s for p in fitting.predictions(draw)] for draw in draws]),
+        point.predictions,
+        np.array([[prediction.total_s for prediction in draw.predictions] for draw in draws]),
     )
     numbers = np.array([links.numbers(draw.terms) for draw in draws])
     values = links.numbers(point.terms)
@@ -57,19 +50,11 @@ def fit(table: pd.DataFrame, selection: Selection = GLOO, *, seed: int = 0) -> C
     return Calibration(
         measured.ranks,
         estimates,
-        burst_bytes=fitting.burst_bytes,
         efficiency=efficiency,
         collectives=selection,
-        goodness=judge.goodness(beside, fitting.burst_bytes),
+        goodness=judge.goodness(beside, estimates.burst_bytes.value),
         r_squared=judge.r_squared(beside),
-        notes=judge.notes(
-            beside,
-            estimates.duplex,
-            efficiency,
-            measured.pairs,
-            ranks=measured.ranks,
-            burst_bytes=fitting.burst_bytes,
-        ),
+        notes=judge.notes(beside, estimates, efficiency, measured.pairs, ranks=measured.ranks),
         cells=beside,
     )
 
@@ -103,61 +88,54 @@ class Measured(NamedTuple):
         return 1 + max(rank for part in self for cell in part for rank in cell.ranks)
 
 
-class Draw(NamedTuple):
-    """One outcome of the fit."""
+class Outcome(NamedTuple):
+    """What comes out of the measurements, or would have come out of others as likely."""
 
     terms: Terms
     efficiency: dict[str, float]
+    predictions: list[Prediction]  # of messages, then of collectives
 
 
-@dataclass(frozen=True)
-class Fitting:
-    """The fit around one solution, so that another outcome of the measurements costs little."""
+def outcomes(measured: Measured, selection: Selection, rng: np.random.Generator) -> list[Outcome]:
+    """Of the repetitions as they are, then of each draw of them with replacement.
 
-    measured: Measured
-    burst_bytes: float
-    first: Terms
-    whole: list[Prediction]  # of the collectives, with `first` and without efficiencies
-
-    @classmethod
-    def of(cls, measured: Measured, selection: Selection) -> Fitting:
-        """Around the medians."""
-        times_s = _medians(measured.messages)
-        burst_bytes = links.find_burst(measured.messages, times_s)
-        terms = links.solve(measured.messages, times_s, burst_bytes=burst_bytes).terms
-        rate_bps, latency_s, message_s, ready_s, _ = links.numbers(terms)
-        network = Links("fitted", rate_bps, latency_s, message_s, ready_s, selection)
-        whole = [collectives.predict(cell, network) for cell in measured.collectives]
-        return cls(measured, burst_bytes, terms, whole)
-
-    def draw(self, messages_s: NDArray[np.float64], collectives_s: NDArray[np.float64]) -> Draw:
-        """The outcome with these times."""
-        solution = links.solve(
-            self.measured.messages, messages_s, burst_bytes=self.burst_bytes, start=self.first
-        )
-        whole = self._whole(solution.terms)
-        burst = Burst(self.burst_bytes, self.burst_bytes * solution.terms.byte_s)
-        efficiency = reached(self.measured.collectives, whole, collectives_s, burst)
-        return Draw(solution.terms, efficiency)
-
-    def predictions(self, draw: Draw) -> list[Prediction]:
-        """What the outcome says of messages, then of collectives."""
-        return [
-            *links.predict(self.measured.messages, draw.terms),
-            *stretched(self.measured.collectives, self._whole(draw.terms), draw.efficiency),
-        ]
-
-    def _whole(self, terms: Terms) -> list[Prediction]:
-        return at_rate(self.whole, terms.byte_s / self.first.byte_s)
+    In a draw some cells of messages also err as far to the other side of the line (a wild
+    bootstrap, Wu 1986): where the model does not fit, the terms are less sure than the times.
+    """
+    drawn = chances(_DRAWS, rng)
+    messages_s = _times_s(measured.messages, drawn)
+    (point,) = links.solve(measured.messages, messages_s[:1])
+    error = messages_s[0] / links.fitted_s(measured.messages, point)
+    other_side = rng.integers(2, size=(_DRAWS, len(error))) == 1
+    draws = links.solve(measured.messages, messages_s[1:] / np.where(other_side, error**2, 1))
+    rate_bps, latency_s, message_s, ready_s, *_ = links.numbers(point)
+    network = Links("fitted", rate_bps, latency_s, message_s, ready_s, selection)
+    whole = [collectives.predict(cell, network) for cell in measured.collectives]
+    collectives_s = _times_s(measured.collectives, drawn)
+    return [
+        _outcome(measured, line, at_rate(whole, line.byte_s / point.byte_s), times_s)
+        for line, times_s in zip([point, *draws], collectives_s, strict=True)
+    ]
 
 
-def _medians(cells: Sequence[Cell]) -> NDArray[np.float64]:
-    return np.array([cell.median_s for cell in cells])
+def _outcome(
+    measured: Measured,
+    terms: Terms,
+    whole: Sequence[Prediction],
+    collectives_s: NDArray[np.float64],
+) -> Outcome:
+    """`whole` is what is predicted of collectives without efficiencies."""
+    burst = Burst(terms.burst_bytes, terms.burst_bytes * terms.byte_s)
+    efficiency = reached(measured.collectives, whole, collectives_s, burst)
+    predictions = links.predict(measured.messages, terms)
+    predictions += stretched(measured.collectives, whole, efficiency)
+    return Outcome(terms, efficiency, predictions)
 
 
-def _resampled(cells: Sequence[Cell], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Medians of as many repetitions, drawn with replacement."""
-    return np.array([np.median(rng.choice(cell.times_s, len(cell.times_s))) for cell in cells])
+def _times_s(cells: Sequence[Cell], drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """As they are, then of each draw: (1 + draws, cells)."""
+    times_s = [np.append(cell.time_s, cell.resampled_s(drawn)) for cell in cells]
+    return np.array(times_s).reshape(len(cells), 1 + len(drawn)).T
 
 
 def _estimate(value: float, draws: Sequence[float] | NDArray[np.float64]) -> Estimate:

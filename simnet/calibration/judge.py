@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from simnet.calibration.calibration import Estimate, Goodness
+from simnet.calibration.calibration import HALF_DUPLEX, Estimate, Goodness, Numbers
 from simnet.calibration.case import BETWEEN_TWO
 from simnet.calibration.cells import Cell
 from simnet.calibration.collectives import Prediction
@@ -18,18 +18,20 @@ from traces.units import format_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: One row for each cell; `low_s` and `high_s` are quartiles of the repetitions, `predicted_low_s`
-#: and `predicted_high_s` bound the prediction with 95 % confidence.
+#: One row for each cell; `low_s` and `high_s` are quartiles of the repetitions that nothing
+#: delayed, `delayed` the part of the others; `predicted_low_s` and `predicted_high_s` bound the
+#: prediction with 95 % confidence.
 COLUMNS = (
-    *("kind", "ranks", "bytes", "messages", "measured_s", "low_s", "high_s"),
+    *("kind", "ranks", "bytes", "messages", "measured_s", "low_s", "high_s", "delayed"),
     *("predicted_s", "predicted_low_s", "predicted_high_s", "bytes_s"),
 )
 
 _BARELY = 0.02
 _OFF = 0.10
 _UNLIKE = 1.1
-_RESTLESS = 0.25  # between the quartiles, of the median
-_BETWEEN = (1.15, 1.5)  # neither full nor half duplex
+_RESTLESS = 0.25  # between the quartiles, of the time; and of the repetitions, delayed
+_FULL, _HALF = 1.15, 2.2  # duplex factors that are still those
+_EXPLAINS = 0.9  # R² below it is little
 
 
 def beside(
@@ -41,7 +43,8 @@ def beside(
     low_s, high_s = np.percentile(draws_s, (2.5, 97.5), axis=0)
     rows = [
         (
-            *(cell.kind, cell.group, cell.nbytes, cell.messages, cell.median_s, *cell.quartiles_s),
+            *(cell.kind, cell.group, cell.nbytes, cell.messages),
+            *(cell.time_s, *cell.quartiles_s, cell.delayed),
             *(prediction.total_s, low, high, prediction.bytes_s),
         )
         for cell, prediction, low, high in zip(cells, predictions, low_s, high_s, strict=True)
@@ -68,16 +71,17 @@ def r_squared(cells: pd.DataFrame) -> float:
 
 def notes(
     cells: pd.DataFrame,
-    duplex: Estimate,
+    numbers: Numbers,
     efficiency: Mapping[str, Estimate],
     pairs: Sequence[Cell],
     *,
     ranks: int,
-    burst_bytes: float,
 ) -> tuple[str, ...]:
     """A sentence for each thing that one link for each rank does not say. `pairs` are pings."""
+    burst_bytes = numbers.burst_bytes.value
     return (
-        *_duplex(duplex, ranks),
+        *_unexplained(r_squared(cells)),
+        *_duplex(numbers.duplex, ranks),
         *_unlike(pairs),
         *_bucket(cells, burst_bytes),
         *_uneven(cells, burst_bytes),
@@ -106,14 +110,32 @@ def _is_large(cells: pd.DataFrame, burst_bytes: float) -> pd.Series[bool]:
     return decided & (nbytes >= BURSTS * burst_bytes)
 
 
+def _unexplained(r_squared: float) -> Iterator[str]:
+    if r_squared < _EXPLAINS:
+        yield (
+            f"R² of messages is only {r_squared:.2f}: these terms say little of what was "
+            "measured; measure again when the hosts have nothing else to do, without --quick"
+        )
+
+
 def _duplex(duplex: Estimate, ranks: int) -> Iterator[str]:
-    low, high = _BETWEEN
-    if low < duplex.value <= high:
+    if duplex.low < HALF_DUPLEX < duplex.high:
+        yield (
+            f"duplex factor {duplex.value:.2f} ({duplex.low:.2f} to {duplex.high:.2f}): whether "
+            "links are full or half duplex is not sure; measure again, or set it by hand"
+        )
+    if _FULL < duplex.value <= HALF_DUPLEX:
         yield (
             f"with as many bytes the other way a byte takes {duplex.value:.2f} times as long: "
             "neither full nor half duplex; the file says full, and is too fast for that"
         )
-    if duplex.value > high and ranks > 2:
+    if duplex.value > _HALF:
+        yield (
+            f"with as many bytes the other way a byte takes {duplex.value:.2f} times as long, and "
+            "half duplex explains 2: hosts, rather than links, may be busy (on one machine all "
+            "ranks share its cores); the file says half duplex at most, and is too fast for that"
+        )
+    if duplex.value > HALF_DUPLEX and ranks > 2:
         yield (
             f"links are half duplex (factor {duplex.value:.2f}), which a file with [links] cannot "
             f'say of {ranks} ranks; write it with [[link]] and duplex = "half"'
@@ -121,12 +143,12 @@ def _duplex(duplex: Estimate, ranks: int) -> Iterator[str]:
 
 
 def _unlike(pairs: Sequence[Cell]) -> Iterator[str]:
-    by_time = sorted(pairs, key=lambda cell: cell.median_s)
-    if len(by_time) > 1 and by_time[-1].median_s > _UNLIKE * by_time[0].median_s:
+    by_time = sorted(pairs, key=lambda cell: cell.time_s)
+    if len(by_time) > 1 and by_time[-1].time_s > _UNLIKE * by_time[0].time_s:
         first, last = by_time[0], by_time[-1]
         yield (
             f"links differ: {format_bytes(last.nbytes)} take "
-            f"{last.median_s / first.median_s:.2f} times as long between ranks {last.group} as "
+            f"{last.time_s / first.time_s:.2f} times as long between ranks {last.group} as "
             f"between {first.group}; the file has the rate between {pairs[0].group}, and "
             "[[link]] can say more"
         )
@@ -166,9 +188,11 @@ def _above_one(efficiency: Mapping[str, Estimate]) -> Iterator[str]:
 
 def _restless(cells: pd.DataFrame) -> Iterator[str]:
     wide = (cells["high_s"] - cells["low_s"]) > _RESTLESS * cells["measured_s"]
-    if wide.mean() > _RESTLESS:
+    restless = wide | (cells["delayed"] > _RESTLESS)
+    if restless.mean() > _RESTLESS:
         yield (
-            f"restless: in {wide.sum()} of {len(cells)} cells the middle half of the repetitions "
-            f"spreads over more than {_RESTLESS:.0%} of the median; other work on these hosts "
-            "makes small messages slow, and their terms uncertain"
+            f"restless: in {restless.sum()} of {len(cells)} cells repetitions differ much (more "
+            f"than {_RESTLESS:.0%} of them were delayed, or the middle half of the others spreads "
+            f"over more than {_RESTLESS:.0%} of their time); other work on these hosts makes the "
+            "terms of small messages uncertain"
         )

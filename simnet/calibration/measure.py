@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 from simnet.calibration.case import Case
-from simnet.calibration.plan import Effort, cases
+from simnet.calibration.plan import Effort, cases, visits
 from simnet.calibration.programs import PROGRAMS, Buffers
 from simnet.drivers.offsets import common_time
 
@@ -22,23 +23,26 @@ _LONG_S = 0.1  # what takes longer needs no second round to get going
 
 
 class Progress(NamedTuple):
-    """How many cases are done, of how many, and the rows of the last one (on rank 0)."""
+    """How many visits to cases are done, of how many, and the rows of the last (on rank 0)."""
 
     done: int
-    cases: int
+    visits: int
     rows: list[dict[str, Any]]
 
 
 def measure(effort: Effort, device: str) -> Iterator[Progress]:
     """Measure everything, case by case. torch.distributed is initialised, with 2 ranks or more."""
     bench = Bench(device)
-    todo = cases(effort, bench.world, bench.bytes_per_s(effort.longest_s))
+    planned = cases(effort, bench.world, bench.bytes_per_s(effort.longest_s))
+    todo = visits(effort, planned)
     refused: set[str] = set()
-    for done, case in enumerate(todo, start=1):
+    taken: Counter[Case] = Counter()
+    for done, (case, repetitions) in enumerate(todo, start=1):
         rows: list[dict[str, Any]] = []
         if case.kind not in refused:
             try:
-                rows = case.rows(bench.times_s(case, effort.repetitions(case)))
+                rows = case.rows(bench.times_s(case, repetitions), taken[case])
+                taken[case] += repetitions
             except NotImplementedError:
                 refused.add(case.kind)
         yield Progress(done, len(todo), rows if bench.rank == 0 else [])

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from simnet.calibration.case import Case
 
@@ -23,6 +24,7 @@ class Effort:
     least: int  # repetitions
     most: int
     case_s: float  # for all repetitions of a case, as far as `least` allows
+    rounds: int  # in which cases are measured that are repeated `most` times
 
     def repetitions(self, case: Case) -> int:
         """As many as fit."""
@@ -30,8 +32,27 @@ class Effort:
         return min(self.most, max(self.least, fit))
 
 
-FULL = Effort(longest_s=0.3, spacing=4, least=5, most=20, case_s=1.0)
-QUICK = Effort(longest_s=0.12, spacing=16, least=4, most=8, case_s=0.4)
+FULL = Effort(longest_s=0.3, spacing=4, least=5, most=48, case_s=1.0, rounds=6)
+QUICK = Effort(longest_s=0.12, spacing=16, least=5, most=48, case_s=0.5, rounds=6)
+
+
+class Visit(NamedTuple):
+    """A case, and how many of its repetitions are measured now."""
+
+    case: Case
+    repetitions: int
+
+
+def visits(effort: Effort, planned: Sequence[Case]) -> list[Visit]:
+    """Everything once, and the short cases again some time later, in rounds.
+
+    What delays a message is often still there at the next one; a part of a short case's
+    repetitions is likely to find the hosts at rest. Long cases wait for that anyhow.
+    """
+    share = effort.most // effort.rounds
+    often = [case for case in planned if effort.repetitions(case) == effort.most]
+    once = [Visit(case, share if case in often else effort.repetitions(case)) for case in planned]
+    return [*once, *[Visit(case, share) for case in often] * (effort.rounds - 1)]
 
 
 def cases(effort: Effort, world: int, bytes_per_s: float) -> list[Case]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from simnet.codecs.base import Shape
+from simnet.codecs.pieces import pieces
 
 _WORDS = {torch.float16: torch.int16, torch.bfloat16: torch.int16, torch.float32: torch.int32}
 
@@ -34,13 +35,16 @@ def packed_bytes(count: int, bits: int) -> int:
     return -(-count * bits // 8)
 
 
-def pack_signs(numbers: Tensor, to_a_byte: int) -> Tensor:
-    """Which of n integers are negative, a bit each in the low bits of n / to_a_byte bytes."""
-    rows, to_lowest = _rows(numbers, to_a_byte), 8 * numbers.element_size() - 1
-    packed = rows[0] >> to_lowest  # 0 or -1
-    for place in range(1, to_a_byte):
-        packed.add_(rows[place] >> to_lowest, alpha=1 << place)
-    return packed.neg_().to(torch.uint8)
+def pack(codes: Tensor, to_a_byte: int) -> Tensor:
+    """n small integers in uint8, (N, C), as n / to_a_byte bytes: those of one byte are added up.
+
+    Each is moved up by as many bits as the row of bytes that it is in comes after the first.
+    """
+    first, *others = _rows(codes, to_a_byte)
+    packed: Tensor = first.clone()
+    for place, row in enumerate(others, 1):
+        packed.add_(row, alpha=1 << place)
+    return packed
 
 
 def wide(packed: Tensor, dtype: torch.dtype) -> Tensor:
@@ -56,8 +60,12 @@ def spread(codes: Tensor, up: int, mask: int, shape: Shape) -> Tensor:
     """
     count = shape[0] * shape[1]
     rows = -(-count // len(codes))
-    places = torch.arange(up, up - rows, -1, dtype=codes.dtype, device=codes.device)
-    bits = (codes << places.unsqueeze(1)).bitwise_and_(mask)
+    places = torch.arange(up, up - rows, -1, dtype=codes.dtype, device=codes.device).unsqueeze(1)
+    bits = codes.new_empty(rows, len(codes))
+    parts = pieces(bits, dim=1)
+    for part, of_part in zip(parts, codes.split(parts[0].shape[1]), strict=True):
+        torch.bitwise_left_shift(of_part, places, out=part)
+        part.bitwise_and_(mask)
     return bits.view(-1)[:count].view(shape)
 
 

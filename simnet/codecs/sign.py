@@ -10,7 +10,8 @@ from torch import Tensor
 
 from simnet.codecs import rank_one
 from simnet.codecs.base import Shape, halves, join
-from simnet.codecs.bits import pack_signs, packed_bytes, spread, top, wide, words
+from simnet.codecs.bits import pack, packed_bytes, spread, top, wide, words
+from simnet.codecs.pieces import pieces
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,18 @@ class OneBit:
     def encode(self, x: Tensor) -> Tensor:
         """See Codec."""
         x = x.contiguous()
-        return join(rank_one.fit(x.abs()), pack_signs(words(x), 8))
+        codes = torch.empty_like(x, dtype=torch.uint8)
+        for part, code in zip(pieces(x), pieces(codes), strict=True):
+            code.copy_(words(part) >> top(x.dtype))  # 0 or -1
+        return join(rank_one.fit(x), pack(codes, 8).neg_())
 
     def decode(self, payload: Tensor, shape: Shape, dtype: torch.dtype) -> Tensor:
         """See Codec."""
-        size = rank_one.product(self.scales(payload, shape, dtype), shape, dtype)
         codes = wide(payload[2 * sum(shape) :], dtype)
-        signs = spread(codes, top(dtype), -1 << top(dtype), shape)
-        return signs.bitwise_or_(words(size)).view(dtype)
+        x = spread(codes, top(dtype), -1 << top(dtype), shape).view(dtype)
+        for part, size in rank_one.with_scales(x, self.scales(payload, shape, dtype)):
+            words(part).bitwise_or_(words(size))
+        return x
 
     def nbytes(self, shape: Shape, dtype: torch.dtype) -> int:
         """See Codec."""

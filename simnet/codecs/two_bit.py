@@ -10,7 +10,8 @@ from torch import Tensor
 
 from simnet.codecs import rank_one
 from simnet.codecs.base import Shape, halves, join
-from simnet.codecs.bits import pack_signs, packed_bytes, spread, top, wide, words
+from simnet.codecs.bits import pack, packed_bytes, spread, top, wide, words
+from simnet.codecs.pieces import pieces
 
 #: A matrix whose magnitudes are just its scales must not find itself above them by rounding: it
 #: would decode to twice itself, and feedback of the error would go round for ever.
@@ -38,11 +39,12 @@ class TwoBit:
     def encode(self, x: Tensor) -> Tensor:
         """See Codec."""
         x = x.contiguous()
-        sizes = x.abs()
-        scales = rank_one.fit(sizes, _GAIN, largest=2)
-        room = words(rank_one.product(scales, x.shape, x.dtype)).sub_(words(sizes))
-        outer = pack_signs(room, 4)  # room is negative where |x| > s
-        return join(scales, torch.add(outer, pack_signs(words(x), 4), alpha=16))
+        scales = rank_one.fit(x, _GAIN, largest=2)
+        codes = torch.empty_like(x, dtype=torch.uint8)
+        for (part, size), code in zip(rank_one.with_scales(x, scales), pieces(codes), strict=True):
+            outer = words(size).lt_(words(part.abs()))  # 0 or 1; in place is many times faster
+            code.copy_(outer.sub_(words(part) >> top(x.dtype), alpha=16))
+        return join(scales, pack(codes, 4))
 
     def decode(self, payload: Tensor, shape: Shape, dtype: torch.dtype) -> Tensor:
         """See Codec."""
@@ -51,9 +53,11 @@ class TwoBit:
         # Apart by as much as the bits of the float that they become: one shift moves both.
         apart = top(dtype) - place
         codes = (codes & 15) + ((codes & 240) << (apart - 4))
-        levels = spread(codes, place, (-1 << top(dtype)) + (1 << place), shape).add_(inner)
-        size = rank_one.product(self.scales(payload, shape, dtype), shape, dtype)
-        return size.mul_(levels.view(dtype))
+        x = spread(codes, place, (-1 << top(dtype)) + (1 << place), shape).view(dtype)
+        for part, size in rank_one.with_scales(x, self.scales(payload, shape, dtype)):
+            words(part).add_(inner)
+            part.mul_(size)
+        return x
 
     def nbytes(self, shape: Shape, dtype: torch.dtype) -> int:
         """See Codec."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from simnet.calibration.calibration import Calibration, Estimate
     from simnet.calibration.measure import Progress
+    from simnet.lab.namespaces import Host
 
 
 @dataclass(frozen=True)
@@ -48,21 +49,26 @@ def measurements(request: Request) -> pd.DataFrame | None:
     with _under_torchrun(request) if started_by_torchrun() else _started_here(request) as steps:
         first = next(steps)
         rows: list[dict[str, Any]] = []
-        for step in with_progress("measuring", chain([first], steps), first.cases):
+        for step in with_progress("measuring", chain([first], steps), first.visits):
             rows += step.rows
     return pd.DataFrame(rows) if rows else None
 
 
-def expect_places(out: Path, figure: Path | None) -> None:
-    """Raises InputError, before minutes of measuring, for a file that could not be written."""
+def expect_places(out: Path, figure: Path | None, *, overwrite: bool) -> None:
+    """Raises InputError, before minutes of measuring, for a file that could not be written.
+
+    Also for one that is there, unless `overwrite`.
+    """
     if out.suffix != ".toml":
         raise InputError(f"{out}: --out is a network file, whose name ends in .toml")
     if figure is not None and figure.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"{figure}: --figure must end in .png, .svg or .pdf to say its format")
-    for path in (out, *([figure] if figure else [])):
+    for path in (*_places(out), *([figure] if figure else [])):
         replaceable(path)
         if not path.absolute().parent.is_dir():
             raise InputError(f"{path}: the folder {path.absolute().parent} does not exist")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: exists; choose another name, or use --overwrite")
 
 
 def write(calibration: Calibration, table: pd.DataFrame, out: Path, measured: str) -> list[Path]:
@@ -73,12 +79,12 @@ def write(calibration: Calibration, table: pd.DataFrame, out: Path, measured: st
 
     source = {"measured": measured, "at": now(), "versions": versions()}
     save_links(calibration.network(out.stem, source), out)
-    parquet, csv = out.with_suffix(".parquet"), out.with_suffix(".csv")
+    _, parquet, csv = written = _places(out)
     with replacing(parquet) as temporary:
         table.to_parquet(temporary, index=False)
     with replacing(csv) as temporary:
         table.to_csv(temporary, index=False)
-    return [out, parquet, csv]
+    return written
 
 
 def print_calibration(calibration: Calibration, title: str) -> None:
@@ -89,7 +95,7 @@ def print_calibration(calibration: Calibration, title: str) -> None:
         ("per message", *_cells(calibration.numbers.message_s, format_s)),
         ("ready", *_cells(calibration.numbers.ready_s, format_s)),
         ("duplex factor", *_cells(calibration.numbers.duplex, _plain)),
-        ("burst", format_bytes(calibration.burst_bytes), "", ""),
+        ("burst", *_cells(calibration.numbers.burst_bytes, format_bytes)),
     ]
     rows += [
         (f"efficiency of {kind}", *_cells(part, _plain))
@@ -108,10 +114,15 @@ def print_calibration(calibration: Calibration, title: str) -> None:
         print(f"note: {note}")
 
 
+def _places(out: Path) -> list[Path]:
+    """The network file, and its measurements twice."""
+    return [out, out.with_suffix(".parquet"), out.with_suffix(".csv")]
+
+
 @contextmanager
 def _started_here(request: Request) -> Iterator[Iterator[Progress]]:
     from simnet.calibration.launch import measured
-    from simnet.lab.namespaces import Host, Lab
+    from simnet.lab.namespaces import Lab
     from simnet.lab.site import ThisHost
 
     ranks = 2 if request.ranks is None else request.ranks
@@ -120,7 +131,7 @@ def _started_here(request: Request) -> Iterator[Iterator[Progress]]:
     if request.rate is None:
         place: Any = nullcontext(ThisHost(ranks))
     else:
-        place = Lab([Host(parse_rate(request.rate))] * ranks)
+        place = Lab([_host(request.rate)] * ranks)
     with place as site:
         yield measured(site, device, quick=request.quick)
 
@@ -149,6 +160,16 @@ def _under_torchrun(request: Request) -> Iterator[Iterator[Progress]]:
         raise
     except Exception as error:
         raise RunError(f"rank {variable('RANK')}: {error}") from error
+
+
+def _host(rate: str) -> Host:
+    """Of the lab; raises InputError for a rate that its link cannot have."""
+    from simnet.lab.namespaces import Host
+
+    try:
+        return Host(parse_rate(rate))
+    except InputError as error:
+        raise InputError(f"--rate {rate}: {error}") from error
 
 
 def _expect_ranks(ranks: int) -> None:

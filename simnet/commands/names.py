@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from simnet.commands.options import Json
 from simnet.commands.output import print_json, print_table
+from simnet.commands.plain import plain
 from traces.units import format_rate, format_s
 
 Record = Mapping[str, Any]
@@ -22,7 +23,7 @@ class Column(NamedTuple):
 
 
 def names(
-    what: Literal["models", "schedules", "networks", "devices"], *, json: Json = False
+    what: Literal["models", "schedules", "codecs", "networks", "devices"], *, json: Json = False
 ) -> None:
     """List what can be chosen by name.
 
@@ -33,21 +34,17 @@ def names(
     Parameters
     ----------
     what
-        models, schedules, networks or devices.
+        models, schedules, codecs, networks or devices.
     json
         Print the list as JSON: plain numbers, with their unit at the end of the key.
     """
     listed, columns = _LISTS[what]
     records = list(listed())
     if json:
-        print_json([{key: _plain(value) for key, value in record.items()} for record in records])
+        print_json(plain(records))
         return
     rows = [[column.text(record[column.key]) for column in columns] for record in records]
     print_table(what, [column.title for column in columns], rows)
-
-
-def _plain(value: Any) -> Any:
-    return "inf" if value == math.inf else value
 
 
 def _models() -> Iterator[Record]:
@@ -58,22 +55,38 @@ def _models() -> Iterator[Record]:
 
 
 def _schedules() -> Iterator[Record]:
-    from simnet.schedules.named import SCHEDULES, parameters
+    from simnet.schedules.named import OUTER, SCHEDULES, parameters
 
     for name, kind in SCHEDULES.items():
         paper = (kind.__doc__ or "").splitlines()[0]
-        yield {"name": name, "parameters": parameters(kind), "paper": paper}
+        codec = "as inside" if name in OUTER else "any"
+        if hasattr(kind, "no_codec"):
+            codec = f"none: {kind.no_codec}"
+        yield {"name": name, "parameters": parameters(kind), "codec": codec, "paper": paper}
+
+
+def _codecs() -> Iterator[Record]:
+    """As they are; "residual-" or "residual2-" before a name codes changes instead."""
+    from simnet.codecs.named import CODECS, paper, parameters, ratio
+
+    for name, kind in CODECS.items():
+        yield {
+            "name": name,
+            "parameters": parameters(kind),
+            "ratio": ratio(kind),
+            "paper": paper(kind),
+        }
 
 
 def _networks() -> Iterator[Record]:
-    from simnet.network.kinds import alone_bps, kind
+    from simnet.network.kinds import kind
     from simnet.network.presets import NETWORKS
 
     for name, network in NETWORKS.items():
         path = network.path(0, 1)
         yield {
             "name": name,
-            "rate_bps": alone_bps(path._replace(cap_bps=math.inf)),
+            "rate_bps": path._replace(cap_bps=math.inf).alone_bps,
             "latency_s": path.latency_s,
             "kind": kind(network),
         }
@@ -117,6 +130,16 @@ _LISTS: dict[str, tuple[Callable[[], Iterator[Record]], tuple[Column, ...]]] = {
         (
             Column("name", "name"),
             Column("parameters", "parameters", _settings),
+            Column("codec", "codec"),
+            Column("paper", "paper"),
+        ),
+    ),
+    "codecs": (
+        _codecs,
+        (
+            Column("name", "name"),
+            Column("parameters", "parameters", _settings),
+            Column("ratio", "ratio", "{:.2f}".format),
             Column("paper", "paper"),
         ),
     ),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from simnet.job import Job
+from simnet.models.presets import preset as model_preset
 from simnet.network.files import find, is_file
 from simnet.network.network import Network
 from simnet.network.presets import NETWORKS
 from simnet.network.recorded import RecordedNetwork
 from simnet.network.topology import Links, Topology
-from simnet.schedules.base import Schedule
+from simnet.schedules.base import TeamSchedule
 from simnet.schedules.named import schedule as named_schedule
+from simnet.schedules.named import with_codec
 from traces.errors import InputError, unknown
 from traces.trace import Trace
 from traces.units import parse_rate, parse_time
@@ -48,11 +50,13 @@ class Workload:
     model: str = "dit-tiny"
     """A model preset; `thinwire list models`."""
     schedule: str = "ring"
-    """A schedule, with parameters after colons: `distrifusion:warmup_steps=4`."""
+    """A schedule, with parameters after colons: `distrifusion:warmup_steps=4`, `cfg+usp`."""
+    codec: str | None = None
+    """What to send activations with, such as `residual-1bit`; `thinwire list codecs`."""
     ranks: int = 4
     """Number of ranks."""
-    steps: int = 8
-    """Denoising steps."""
+    steps: int | None = None
+    """Denoising steps; by default as many as the model's publishers use."""
     dtype: str = "float32"
     """Of weights and activations: float32, bfloat16 or float16."""
     seed: int = 0
@@ -60,11 +64,17 @@ class Workload:
 
     def job(self, device: str = "meta") -> Job:
         """The job, with its tensors on this device."""
-        return Job(self.model, self.ranks, self.steps, self.dtype, self.seed, device)
+        steps = model_preset(self.model).steps if self.steps is None else self.steps
+        return Job(self.model, self.ranks, steps, self.dtype, self.seed, device)
 
-    def chosen_schedule(self) -> Schedule:
-        """The schedule, with its parameters."""
-        return named_schedule(self.schedule)
+    def chosen_schedule(self) -> TeamSchedule:
+        """The schedule, with its parameters and codec; raises InputError for two codecs."""
+        chosen = named_schedule(self.schedule)
+        if self.codec is None:
+            return chosen
+        if "/" in self.schedule:
+            raise InputError(f"--schedule {self.schedule} has a codec; leave --codec out")
+        return with_codec(chosen, self.codec)
 
 
 @Parameter(name="*")
@@ -87,9 +97,19 @@ class NetworkChoice:
     """Instead: rate of each link, each way, such as 1Gbit/s or 1.5GB/s."""
     latency: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     """With --rate: latency of a link, such as 50us. Default: 0s."""
+    collectives: str | None = None
+    """Algorithms of collectives: `ring`, `gloo`, `nccl`, or by hand `nccl,all_reduce=tree`."""
 
     def links(self) -> Topology:
         """The network; raises InputError unless exactly one is described."""
+        topology = self._topology()
+        if self.collectives is None:
+            return topology
+        from simnet.network.collectives.named import selection
+
+        return replace(topology, collectives=selection(self.collectives))
+
+    def _topology(self) -> Topology:
         if self.network is not None:
             self._expect_no_links()
             return find(self.network)
@@ -108,10 +128,12 @@ class NetworkChoice:
             return self.links()
         self._expect_no_links()
         if self.network == RECORDED:
+            if self.collectives is not None:
+                raise InputError("--network recorded has times, no algorithms; leave --collectives")
             return RecordedNetwork.from_trace(trace)
         if not is_file(self.network) and self.network not in NETWORKS:
             raise unknown("network", self.network, [*NETWORKS, RECORDED])
-        return find(self.network)
+        return self.links()
 
     def _expect_no_links(self) -> None:
         if self.rate is not None or self.latency is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,12 +12,19 @@ from cyclopts import Parameter
 from simnet.commands.conditions import ConditionChoice
 from simnet.commands.options import Flag, GpuWorkload, Json, NetworkChoice, keep_apart
 from simnet.commands.output import open_trace
-from simnet.costs import CostModel, MeasuredCosts, Roofline
+from simnet.costs import CostModel, MeasuredCosts, Roofline, Scaled
 from simnet.devices import device as preset_device
 from simnet.drivers.observer import Observer
+from simnet.job import Job
+from simnet.memory import Memory
 from simnet.network.network import Network
+from simnet.network.presets import NETWORKS
+from simnet.schedules.named import on_gpu
+from simnet.schedules.single import Single
 from traces.errors import InputError
+from traces.summary import summarize
 from traces.trace import Trace
+from traces.units import parse_time
 
 _ASK = NetworkChoice()
 _DEFAULT = GpuWorkload()
@@ -27,8 +36,9 @@ def predict(
     choice: NetworkChoice = _ASK,
     disturbed: ConditionChoice = _AS_IT_SHOULD_BE,
     *,
-    device: str | None = None,
+    gpu: Annotated[str | None, Parameter(alias="--device")] = None,
     costs: Path | None = None,
+    single: str | None = None,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     overwrite: Flag = False,
     json: Json = False,
@@ -36,17 +46,21 @@ def predict(
     """Predict a run from a cost model: the schedule itself, on tensors without data.
 
     ```
-    thinwire predict --model flux-shaped --schedule ring --network pcie-4 --device l20
+    thinwire predict --model flux.1-dev --codec residual-1bit --gpu l20 --network l20-pcie4
     thinwire predict --model dit-tiny --costs T --dtype float32 --network ethernet-1g
-    thinwire predict --device l20 --network ethernet-1g --jitter 200us --replications 30
+    thinwire predict --gpu l20 --network ethernet-1g --jitter 200us --replications 30
     ```
 
     Parameters
     ----------
-    device
-        Compute times by a roofline of this GPU; `thinwire list devices`.
+    gpu
+        Compute times by a roofline of this GPU; `thinwire list devices`. What comes before and
+        after the steps (text encoder, decoder) is added, as time of the host.
     costs
         Instead: compute times as measured, from a trace or from what `thinwire profile` wrote.
+    single
+        With --gpu: how long one such GPU was seen to take for all of it, such as 23.2s; compute
+        times are scaled so that this is what is predicted for it.
     out
         Folder to write the predicted trace to.
     overwrite
@@ -58,27 +72,56 @@ def predict(
 
     if costs is not None:
         keep_apart(out, costs)
-    cost, network = _cost_model(device, costs), choice.links()
-    schedule, job = workload.chosen_schedule(), workload.job()
+    network, job = choice.links(), workload.job()
+    schedule = workload.chosen_schedule()
+    cost, outside_s = _measured(costs, single), 0.0
+    if gpu is not None:
+        cost, outside_s = _roofline(gpu, costs, single, job)
+        schedule = on_gpu(schedule)
+    if cost is None:
+        raise InputError(
+            "how fast is the compute? give --gpu NAME (`thinwire list devices`) or --costs TRACE"
+        )
+    chosen = cost
 
     def on(network: Network, observer: Observer) -> Trace:
-        return simulate(schedule, job, cost, network, observer)
+        return simulate(schedule, job, chosen, network, observer, outside_s=outside_s)
 
     text = f"simulating {workload.schedule}"
     predicted = disturbed.predict(network, job.ranks, on, text=text, steps=job.steps)
     predicted.save(out, overwrite=overwrite)
-    predicted.report(as_json=json)
+    device_bytes = math.inf if gpu is None else preset_device(gpu).memory_bytes
+    memory = Memory.of(schedule, job, device_bytes)
+    predicted.report(as_json=json, more={"memory": memory.to_json()})
+    if not json:
+        print(memory)
 
 
-def _cost_model(device: str | None, costs: Path | None) -> CostModel:
-    if device is not None and costs is not None:
-        raise InputError("give --device or --costs, not both")
-    if costs is not None and costs.is_dir():
-        return MeasuredCosts.from_trace(open_trace(costs))
-    if costs is not None:
-        return MeasuredCosts.open(costs)
-    if device is not None:
-        return Roofline(preset_device(device))
-    raise InputError(
-        "how fast is the compute? give --device NAME (`thinwire list devices`) or --costs TRACE"
+def _measured(costs: Path | None, single: str | None) -> CostModel | None:
+    if costs is None:
+        return None
+    if single is not None:
+        raise InputError("--single scales a roofline; measured costs need none")
+    return (
+        MeasuredCosts.from_trace(open_trace(costs)) if costs.is_dir() else MeasuredCosts.open(costs)
     )
+
+
+def _roofline(
+    gpu: str, costs: Path | None, single: str | None, job: Job
+) -> tuple[CostModel, float]:
+    """Of a GPU, and what comes outside the steps; as it is, or scaled to a measured latency."""
+    from simnet.drivers.simulated import simulate
+
+    if costs is not None:
+        raise InputError("give --gpu or --costs, not both")
+    roofline = Roofline(preset_device(gpu))
+    outside_s = roofline.outside_s(job.preset)
+    if single is None:
+        return roofline, outside_s
+    alone = simulate(Single(), replace(job, ranks=1), roofline, NETWORKS["infinite"])
+    predicted_s = outside_s + summarize(alone).total_s
+    factor = parse_time(single) / predicted_s
+    if not factor > 0:
+        raise InputError(f"--single is {single}, expected more than no time")
+    return Scaled(roofline, factor), outside_s * factor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from cyclopts import Parameter
 
 from simnet.commands.options import Flag, Json, Workload, comma_separated
 from simnet.commands.output import report, say_what_is_missing, step_progress
+from simnet.memory import Memory
 from traces.errors import InputError
 from traces.summary import summarize
 from traces.trace import Trace
@@ -65,7 +67,11 @@ def run(
         )
     if trace is not None:
         say_what_is_missing(out, trace.problems)
-        report(summarize(trace), as_json=json, more={"trace": str(out)})
+        memory = Memory.of(schedule, replace(job, device="meta"))
+        more = {"trace": str(out), "memory": memory.to_json()}
+        report(summarize(trace), as_json=json, more=more)
+        if not json:
+            print(memory)
 
 
 def _chosen(driver: str, ranks: int) -> tuple[Callable[..., Trace | None], int]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from simnet.commands.network_tree import speed, tree
 from simnet.commands.output import print_table
+from simnet.commands.plain import plain
 from simnet.network.graph import Graph
-from simnet.network.kinds import alone_bps, kind, places
+from simnet.network.kinds import kind, places
 from simnet.network.link import Link
 from simnet.network.machines import as_graph
 from simnet.network.path import Path
@@ -35,7 +36,7 @@ class Way(NamedTuple):
     def costs(self) -> tuple[float, ...]:
         """Ways with the same are shown together."""
         path = self.path
-        return len(self.links), alone_bps(path), *path[1:]
+        return len(self.links), path.alone_bps, *path[1:]
 
 
 class Shown:
@@ -70,15 +71,15 @@ class Shown:
             "ranks": self.ranks,
             "places": places(network),
             "collectives": network.collectives.name,
-            "conditions": str(network.conditions or ""),
+            "conditions": asdict(network.conditions) if network.conditions else None,
             "links": [_link_record(link) for link in graph.links],
             "switches": [vars(switch) for switch in graph.switches],
             "staged_through": list(graph.staged_through),
             "routes": [_way_record(way) for way in self.ways()],
             "source": dict(network.source),
         }
-        finite: dict[str, Any] = _finite(value)
-        return finite
+        record: dict[str, Any] = plain(value)
+        return record
 
     def print(self) -> None:
         """For people: a drawing, the links, the routes, and where the numbers are from."""
@@ -86,15 +87,14 @@ class Shown:
         print(f"{network.name}: {kind(network)}")
         print(f"shown for {self.ranks} ranks; collectives: {network.collectives.name}")
         if network.conditions:
-            print(f"conditions: {network.conditions}")
+            print("conditions:", *network.conditions.sentences(), sep="\n  ")
         print("", *tree(self.graph), "", sep="\n")
         _print_links(self.graph.links)
         if self.one:
             _print_way(next(self.ways()))
         else:
             _print_ways(list(self.ways()), self.ranks)
-        for name, text in network.source.items():
-            print(f"{name}: {text}")
+        print(*_lines(network.source), sep="\n", end="\n" if network.source else "")
 
 
 def _ranks(network: Topology, ranks: int | None) -> int:
@@ -198,7 +198,7 @@ def _pairs_text(ways: Sequence[Way]) -> str:
 
 
 def _way_cells(path: Path) -> tuple[str, ...]:
-    rate = f"{format_bytes(alone_bps(path) / bits(1))}/s"
+    rate = f"{format_bytes(path.alone_bps / bits(1))}/s"
     return rate, *(format_s(time_s) for time_s in (path.latency_s, path.message_s, path.ready_s))
 
 
@@ -226,16 +226,26 @@ def _way_record(way: Way) -> dict[str, Any]:
         "nodes": list(way.nodes),
         "links": list(way.links),
         "hops": [hop._asdict() for hop in path.hops],
-        "rate_bps": alone_bps(path),
+        "rate_bps": path.alone_bps,
         "latency_s": path.latency_s,
         "message_s": path.message_s,
         "ready_s": path.ready_s,
     }
 
 
-def _finite(value: Any) -> Any:
+def _lines(source: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """A key and its value each; of a table in it, each key with the table's before it."""
+    for key, value in source.items():
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}: {_text(value)}"
+
+
+def _text(value: Any) -> str:
     if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return [_finite(part) for part in value]
-    return "inf" if value == math.inf else value
+        return ", ".join(f"{key} {_text(part)}" for key, part in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        nested = any(isinstance(part, Mapping | list) for part in value)
+        return ("; " if nested else ", ").join(map(_text, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import simpy
 
 from simnet.drivers.log import Log, describe
-from simnet.drivers.matching import Lane, Ticket, check_peers
+from simnet.drivers.matching import Lane, Spell, Ticket, check_peers
 from simnet.drivers.observer import Observer
 from simnet.network.network import Line, Network, lines
 from simnet.ops import TRANSFERS, At, Compute, Group, Keep, Lag, Op, Program, Transfer, Wait
@@ -22,12 +22,16 @@ Handler = Generator[simpy.Event, Any, Any]
 
 
 class Work(NamedTuple):
-    """What a Compute came to."""
+    """What a Compute came to.
+
+    `transfer_share` is what a transfer under way takes of the processor.
+    """
 
     value: Any
     name: str
     shape: str
     cost_s: float
+    transfer_share: float = 0.0
 
 
 #: Carries out a Compute: on real tensors, on meta tensors, or as it was recorded.
@@ -83,12 +87,13 @@ class Engine:
         self.network = network
         self.traffic = network.traffic(self.env)
         self.lanes: dict[Line, Lane] = {}
+        self.transferring = [Spell(self.env) for _ in range(ranks)]
 
     def join(self, line: Line, ticket: Ticket) -> None:
         """A rank's transfer takes its place in a line."""
         lane = self.lanes.get(line)
         if lane is None:
-            lane = self.lanes[line] = Lane(line, self.env, self.traffic)
+            lane = self.lanes[line] = Lane(line, self.env, self.traffic, self.transferring)
         lane.join(ticket)
 
     def machine_of(self, rank: int) -> Machine:
@@ -176,9 +181,29 @@ class Rank:
             )
         row = self._row("compute", work.name)
         row.shape, row.cost_s = work.shape, work.cost_s
+        before_s = self.engine.transferring[self.log.rank].so_far_s
         yield self.env.timeout(work.cost_s)
+        if work.transfer_share:
+            yield from self._catch_up(work, row, before_s)
         row.end_s = self.env.now
         return work.value
+
+    def _catch_up(self, work: Work, row: Operation, before_s: float) -> Handler:
+        """Go on for as long as transfers have kept the processor from the work.
+
+        `before_s` is how long transfers had been under way when it began.
+
+        While one is under way the work goes on at 1 - transfer_share of its speed. Each time
+        that is made up for may itself be slowed down, by so much less that it soon ends.
+        """
+        transferring = self.engine.transferring[self.log.rank]
+        while True:
+            lost_s = work.transfer_share * (transferring.so_far_s - before_s)
+            behind_s = work.cost_s + lost_s - (self.env.now - row.start_s)
+            if behind_s <= 1e-9 * work.cost_s:
+                break
+            yield self.env.timeout(behind_s)
+        row.cost_s = self.env.now - row.start_s
 
     def _wait(self, op: Wait) -> Handler:
         ticket = op.ticket

@@ -50,13 +50,43 @@ class Ticket:
         return f"{self.op.kind} {self.op.name!r} ({where(self.row.step, self.row.layer)})"
 
 
+class Spell:
+    """When a rank has had transfers under way, up to now."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        self.env = env
+        self.transfers = 0
+        self.began_s = 0.0  # the latest spell
+        self.total_s = 0.0  # of those before
+
+    def begin(self) -> None:
+        """One more transfer."""
+        if not self.transfers:
+            self.began_s = self.env.now
+        self.transfers += 1
+
+    def end(self) -> None:
+        """One less."""
+        self.transfers -= 1
+        if not self.transfers:
+            self.total_s += self.env.now - self.began_s
+
+    @property
+    def so_far_s(self) -> float:
+        """How long in all."""
+        return self.total_s + (self.env.now - self.began_s if self.transfers else 0.0)
+
+
 class Lane:
     """A line's transfers: each starts when all its members have joined and the last one ended."""
 
-    def __init__(self, line: Line, env: simpy.Environment, traffic: Traffic) -> None:
+    def __init__(
+        self, line: Line, env: simpy.Environment, traffic: Traffic, transferring: Sequence[Spell]
+    ) -> None:
         self.line = line
         self.env = env
         self.traffic = traffic
+        self.transferring = [transferring[rank] for rank in line.ranks]
         self.waiting: dict[int, deque[Ticket]] = {rank: deque() for rank in line.ranks}
         self.carried = 0
         self.busy = 0  # members whose part of the current exchange is not complete
@@ -89,11 +119,14 @@ class Lane:
         exchange = Exchange(kind, self.line.ranks, nbytes, self.line, self.carried, since_s)
         self.carried += 1
         self.busy = len(tickets)
-        for ticket, done in zip(tickets, self.traffic.carry(exchange), strict=True):
-            assert done.callbacks is not None, "a network returned an event of the past"
-            done.callbacks.append(partial(self._part_done, ticket))
+        done = self.traffic.carry(exchange)
+        for ticket, event, spell in zip(tickets, done, self.transferring, strict=True):
+            assert event.callbacks is not None, "a network returned an event of the past"
+            event.callbacks.append(partial(self._part_done, ticket, spell))
+            spell.begin()
 
-    def _part_done(self, ticket: Ticket, _: simpy.Event) -> None:
+    def _part_done(self, ticket: Ticket, spell: Spell, _: simpy.Event) -> None:
+        spell.end()
         ticket.part_done(self.env.now)
         self.busy -= 1
         self.free_s = self.env.now

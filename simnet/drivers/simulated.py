@@ -10,6 +10,7 @@ from simnet.counting import count
 from simnet.drivers.engine import Work, collector_paused, play
 from simnet.drivers.header import header
 from simnet.drivers.observer import Observer
+from simnet.ops import Lag, Program
 from simnet.shapes import describe_shape
 from traces.operation import table
 from traces.trace import Trace
@@ -28,20 +29,31 @@ def simulate(
     cost: CostModel,
     network: Network,
     observer: Observer | None = None,
+    *,
+    outside_s: float = 0.0,
 ) -> Trace:
     """Predict a run: every rank's operations, with the times they would take.
+
+    `outside_s` is what every rank does before them by itself, such as encoding the text; it counts
+    as time of the host.
 
     Raises InputError where the schedule cannot run the job, ScheduleError where its ranks do not
     fit together.
     """
     schedule.check(job)
     on_meta = replace(job, device="meta")
-    programs = [schedule(on_meta, rank) for rank in range(job.ranks)]
+    programs = [_later(outside_s, schedule(on_meta, rank)) for rank in range(job.ranks)]
     machine = MetaMachine(cost, job.dtype)
     run = header(schedule, job, driver="simulated", device=cost.name, network=network.name)
     with collector_paused():
         operations, _ = play(programs, job.steps, machine, network, observer or Observer())
         return Trace(run, table(operations))
+
+
+def _later(outside_s: float, program: Program) -> Program:
+    if outside_s:
+        yield Lag(outside_s)
+    return (yield from program)
 
 
 class MetaMachine:
@@ -69,4 +81,4 @@ class MetaMachine:
     def _work(self, op: Compute, shape: str) -> Work:
         result, kernels = count(op.fn, op.args)
         call = Call(op.fn.__name__, shape, kernels, self.dtype)
-        return Work(result, call.name, shape, self.cost.seconds(call))
+        return Work(result, call.name, shape, self.cost.seconds(call), self.cost.transfer_share)

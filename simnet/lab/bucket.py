@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from traces.errors import InputError
+from traces.units import format_rate
 
 # TCP over IPv4 with timestamps in packets of 1500 bytes. The bucket counts them with their
 # Ethernet header; the preamble, checksum and gap of a real wire (24 bytes) it does not see.
@@ -19,21 +20,27 @@ _MARGIN = 1.2
 _LEAST_BURST_BYTES = 64_000
 _BITS = 8  # tc takes bytes for sizes
 
+# Below, tc makes the burst less than it was told; far above, it has no number for it.
+_LEAST_BPS, _MOST_BPS = 10e3, 1e12
+
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
     """So many bits a second, of which `burst_bytes` may pass at once after an idle spell.
 
     Packets that find the bucket empty queue up to `limit_bytes`: more than TCP has under way, so
-    that none is dropped. Raises InputError for a rate that is not finite and above 0.
+    that none is dropped. Raises InputError for a rate that such a bucket cannot have.
     """
 
     rate_bps: float
     limit_bytes: int = 4_000_000
 
     def __post_init__(self) -> None:
-        if not 0 < self.rate_bps < math.inf:
-            raise InputError(f"lab: a link's rate is {self.rate_bps}, expected above 0 and finite")
+        if not _LEAST_BPS <= self.rate_bps <= _MOST_BPS:
+            raise InputError(
+                f"a link of the lab carries {format_rate(self.rate_bps)}, expected "
+                f"{format_rate(_LEAST_BPS)} to {format_rate(_MOST_BPS)}"
+            )
 
     @property
     def burst_bytes(self) -> int:

@@ -29,7 +29,10 @@ _numbers = count()
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host of so many ranks, whose link carries `rate_bps` each way."""
+    """A host of so many ranks, whose link carries `rate_bps` each way.
+
+    Raises InputError for less than a rank, and for a rate that Bucket does not take.
+    """
 
     rate_bps: float
     ranks: int = 1
@@ -37,6 +40,11 @@ class Host:
     def __post_init__(self) -> None:
         if self.ranks < 1:
             raise InputError(f"lab: a host has {self.ranks} ranks, expected 1 or more")
+        self.bucket()
+
+    def bucket(self) -> Bucket:
+        """What limits its link, each way."""
+        return Bucket(self.rate_bps)
 
 
 class Lab:
@@ -84,7 +92,7 @@ class Lab:
         try:
             self._make_switch()
             for number, host in enumerate(self.hosts):
-                self._make_host(number, Bucket(host.rate_bps))
+                self._make_host(number, host.bucket())
         except BaseException:
             self.remove()
             raise

@@ -40,5 +40,6 @@ def merge(out_a: Tensor, lse_a: Tensor, out_b: Tensor, lse_b: Tensor) -> tuple[T
     normalizer calculation for softmax"; Liu et al. 2023, "Ring Attention").
     """
     share_b = torch.sigmoid(lse_b - lse_a).unsqueeze(-1)
-    out = torch.lerp(out_a.float(), out_b.float(), share_b)
-    return out.to(out_a.dtype), torch.logaddexp(lse_a, lse_b)
+    # In the outputs' own type: of the arithmetic, which is memory's, that leaves a third.
+    out = torch.lerp(out_a, out_b, share_b.to(out_a.dtype))
+    return out, torch.logaddexp(lse_a, lse_b)

@@ -11,33 +11,44 @@ from traces.errors import InputError, unknown
 
 _DIT = "Peebles & Xie 2023, table 1; latent 32x32x4 (256 px) or 64x64x4 (512 px), patch 2"
 
+#: T5-XXL's encoder: 2 FLOP for each of its 4.76e9 weights (Raffel et al. 2020).
+_T5_FLOP = 2 * 4.76e9
+#: The decoder of Stable Diffusion's and FLUX's autoencoder: its convolutions' multiply-adds at
+#: 1024 px, 5.2e12 in all (Rombach et al. 2022; 512, 512, 256 and 128 channels), for a pixel.
+_DECODER_FLOP = 2 * 5.2e12 / 1024**2
+
 _SMALL = (
     Preset(
         name="dit-nano", layers=2, hidden=96, heads=12, channels=16, classes=1000,
         width_px=128, height_px=96,
+        steps=8,
         source="made up: small enough for tests, and splits over 1, 2, 3, 4, 6 or 8 ranks",
     ),
     Preset(
         name="dit-tiny", layers=6, hidden=256, heads=8, channels=16, classes=1000,
         width_px=256, height_px=256,
+        steps=8,
         source="made up: runs in real time on a CPU",
     ),
     Preset(
         name="mmdit-tiny", layers=4, single_layers=2, hidden=96, heads=12, channels=16,
         text=Joint(tokens=12, channels=32),
         width_px=128, height_px=96,
+        steps=8,
         source="made up: the like of FLUX; its text splits over 1, 2, 3, 4 or 6 ranks",
     ),
     Preset(
         name="crossdit-tiny", layers=4, hidden=96, heads=12, channels=16,
         modulation=Modulation(shared=True), text=Cross(tokens=10, channels=32),
         width_px=128, height_px=96, forwards=2,
+        steps=8,
         source="made up: the like of PixArt and Wan",
     ),
     Preset(
         name="skipdit-tiny", layers=6, long_skips=True, hidden=96, heads=12, channels=16,
         modulation=Modulation(parts=(0,)), text=Cross(tokens=10, channels=32, width=48),
         width_px=128, height_px=96, forwards=2,
+        steps=8,
         source="made up: the like of HunyuanDiT",
     ),
 )  # fmt: skip
@@ -72,12 +83,14 @@ _OF_CLASSES = (
     Preset(
         name="flux-shaped", layers=57, hidden=3072, heads=24, channels=64, classes=1,
         width_px=1152, height_px=1024,  # 4096 image and 512 text tokens, as one picture
+        steps=28,
         source="FLUX.1-dev at 1024 px: 19 double and 38 single blocks; 4096 image, 512 text tokens",
     ),
     Preset(
         # 333 text tokens, padded to 336 so that 2, 4, 8 or 16 ranks can split them.
         name="sd3-shaped", layers=24, hidden=1536, heads=24, channels=64, classes=1,
         width_px=4432, height_px=256,
+        steps=28,
         source="Esser et al. 2024, SD3-medium at 1024 px: 24 blocks; 4096 image, 333 text tokens",
     ),
 )  # fmt: skip
@@ -87,30 +100,35 @@ _OF_IMAGES = (
         name="flux.1-dev", layers=57, single_layers=38, hidden=3072, heads=24, channels=64,
         text=Joint(tokens=512, channels=4096),
         width_px=1024, height_px=1024,
+        steps=28, encoder_flop=_T5_FLOP, decoder_flop=_DECODER_FLOP,
         source="black-forest-labs/FLUX.1-dev, transformer/config.json",
     ),
     Preset(
         name="flux.1-schnell", layers=57, single_layers=38, hidden=3072, heads=24, channels=64,
         text=Joint(tokens=256, channels=4096),
         width_px=1024, height_px=1024,
+        steps=4, encoder_flop=_T5_FLOP, decoder_flop=_DECODER_FLOP,
         source="black-forest-labs/FLUX.1-schnell, transformer/config.json",
     ),
     Preset(
         name="sd3-medium", layers=24, hidden=1536, heads=24, channels=64,
         text=Joint(tokens=333, channels=4096, ends=True),
         width_px=1024, height_px=1024, forwards=2,
+        steps=28, encoder_flop=_T5_FLOP, decoder_flop=_DECODER_FLOP,
         source="stabilityai/stable-diffusion-3-medium; Esser et al. 2024; 77 CLIP, 256 T5 tokens",
     ),
     Preset(
         name="pixart-alpha", layers=28, hidden=1152, heads=16, channels=16,
         modulation=Modulation(shared=True), text=Cross(tokens=120, channels=4096),
         width_px=1024, height_px=1024, forwards=2,
+        steps=20, encoder_flop=_T5_FLOP, decoder_flop=_DECODER_FLOP,
         source="PixArt-alpha/PixArt-XL-2-1024-MS; Chen et al. 2023",
     ),
     Preset(
         name="hunyuandit", layers=40, long_skips=True, hidden=1408, heads=16, mlp=6144, channels=16,
         modulation=Modulation(parts=(0,)), text=Cross(tokens=333, channels=2048, width=1024),
         width_px=1024, height_px=1024, forwards=2,
+        decoder_flop=_DECODER_FLOP,
         source="Tencent-Hunyuan/HunyuanDiT-v1.2; Li et al. 2024; 77 CLIP, 256 T5 tokens",
     ),
 )  # fmt: skip
@@ -151,6 +169,7 @@ _OF_VIDEOS = (
         modulation=Modulation(parts=(1, 2, 4, 5)),
         text=Joint(tokens=256, channels=4096, width=1536, mlp=4096, ends=True),
         width_px=848, height_px=480, frames=49, token_frames=6, forwards=2,
+        steps=64,
         source="genmo/mochi-1-preview",
     ),
 )  # fmt: skip

@@ -66,6 +66,10 @@ class Preset:
     token_px: int = 16  # side of the square that a token stands for: 8 of the encoder, 2 of a patch
     token_frames: int = 1  # that a token stands for, after the first frame, which has its own
     forwards: int = 1  # a step: 2 with classifier-free guidance
+    steps: int = 50  # that the publishers use
+    #: FLOP outside the steps: for each token that is encoded, and each pixel that is decoded.
+    encoder_flop: float = 0.0
+    decoder_flop: float = 0.0
 
     def __post_init__(self) -> None:
         counts = ("layers", "hidden", "heads", "channels", "width_px", "height_px", "frames")
@@ -109,6 +113,12 @@ class Preset:
     def text_tokens(self) -> int:
         """S, of the text; none for a model that draws classes."""
         return 0 if self.text is None else self.text.tokens
+
+    @property
+    def outside_flop(self) -> float:
+        """To encode the text and decode the latent, once; 0 where nobody has counted it."""
+        pixels = self.frames * self.width_px * self.height_px
+        return self.text_tokens * self.encoder_flop + pixels * self.decoder_flop
 
     @property
     def head_dim(self) -> int:

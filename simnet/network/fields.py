@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from traces.errors import InputError, unknown
@@ -22,11 +23,21 @@ class Fields:
             raise InputError(f"{where}: is {table!r}, expected a table of keys and values")
         self.where = where
         self._left = dict(table)
-        self._known: list[str] = []
+        self._known: set[str] = set()
+
+    @contextmanager
+    def at(self) -> Iterator[None]:
+        """Says where, of what turns out to be wrong meanwhile with the table as a whole."""
+        try:
+            yield
+        except InputError as error:
+            if str(error).startswith(self.where):
+                raise
+            raise InputError(f"{self.where}: {error}") from error
 
     def has(self, key: str) -> bool:
         """Whether the table has this key."""
-        self._known.append(key)
+        self._known.add(key)
         return key in self._left
 
     def left(self) -> list[str]:
@@ -35,7 +46,7 @@ class Fields:
 
     def take(self, key: str, default: Any = None) -> Any:
         """The value as it stands."""
-        self._known.append(key)
+        self._known.add(key)
         if key not in self._left and default is None:
             raise InputError(f"{self.where}: the key {key!r} is missing; add it")
         return self._left.pop(key, default)
@@ -56,11 +67,8 @@ class Fields:
         return values
 
     def rate(self, key: str, default: str | None = None) -> float:
-        """Bit/s, from a text with its unit; more than 0."""
-        rate_bps = self._quantity(key, default, parse_rate, "1Gbit/s or 24GB/s")
-        if not rate_bps > 0:
-            raise InputError(f"{self.where}: {key} is {rate_bps}, expected a rate above 0")
-        return rate_bps
+        """Bit/s, from a text with its unit, as units.parse_rate takes it."""
+        return self._quantity(key, default, parse_rate, "1Gbit/s")
 
     def time(self, key: str, default: str | None = None) -> float:
         """Seconds, from a text with its unit; 0 or more."""
@@ -122,8 +130,10 @@ class Fields:
     ) -> float:
         value = self.take(key, default)
         if not isinstance(value, str):
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            lacks = ", without a unit" if number and math.isfinite(value) else ""
             raise InputError(
-                f"{self.where}: {key} is {value!r}, without a unit; write it as text, such as "
+                f"{self.where}: {key} is {value!r}{lacks}; write a number with its unit, as text: "
                 f'"{example}"'
             )
         try:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import os
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from simnet.network.collectives.named import selection
-from simnet.network.collectives.selection import RING, Efficient, Selection
+from simnet.network.collectives.named import selection, with_efficiency
+from simnet.network.collectives.selection import RING, Selection
 from simnet.network.conditions.reading import read as read_conditions
+from simnet.network.conditions.sites import Sites
 from simnet.network.fields import Fields
 from simnet.network.graph import ByHand, Graph
 from simnet.network.link import Link, Switch
@@ -55,7 +55,7 @@ def load(path: Path) -> Topology:
     fields = Fields(_content(path), str(path))
     kind = _kind(fields)
     name = fields.text("name", path.stem)
-    with _at(fields):
+    with fields.at():
         network = replace(
             _READERS[kind](fields, name),
             collectives=_collectives(fields.table("collectives")),
@@ -63,6 +63,8 @@ def load(path: Path) -> Topology:
             source=_source(fields.take("source", {}), fields),
         )
     fields.finish()
+    if network.conditions:
+        Sites(network).check(network.conditions)
     return network
 
 
@@ -92,17 +94,6 @@ def _kind(fields: Fields) -> str:
     return found[0]
 
 
-@contextmanager
-def _at(fields: Fields) -> Iterator[None]:
-    """Says where, of what is wrong with a value as a whole."""
-    try:
-        yield
-    except InputError as error:
-        if str(error).startswith(fields.where):
-            raise
-        raise InputError(f"{fields.where}: {error}") from error
-
-
 def _links(fields: Fields, name: str) -> Links:
     return _uniform(fields.table("links"), name, Links)
 
@@ -119,7 +110,7 @@ def _islands(fields: Fields, name: str) -> Islands:
 
 def _uniform(entry: Fields, name: str, kind: type[Uniform]) -> Uniform:
     """One table of rate and costs; those of the preset that it is `like` where it has none."""
-    with _at(entry):
+    with entry.at():
         if entry.has("like"):
             pattern = preset_links(entry.text("like"))
             costs = {key: getattr(pattern, key) for key in _COSTS.values()}
@@ -131,7 +122,7 @@ def _uniform(entry: Fields, name: str, kind: type[Uniform]) -> Uniform:
         costs |= {field: entry.time(key) for key, field in _COSTS.items() if entry.has(key)}
         if entry.has("per_flow"):
             cap_bps = entry.rate("per_flow")
-        efficiency = entry.number("efficiency", 1.0, above=0, at_most=1)
+        efficiency = _part(entry, "efficiency")
         entry.finish()
         return kind(name, rate_bps * efficiency, cap_bps=cap_bps, **costs)
 
@@ -175,10 +166,10 @@ def _link(entry: Fields) -> list[Link]:
     rate_bps = entry.rate("rate")
     numbers: dict[str, Any] = {field: entry.time(key, "0s") for key, field in _COSTS.items()}
     numbers["flow_bps"] = entry.rate("per_flow", "inf")
-    numbers["efficiency"] = entry.number("efficiency", 1.0, above=0, at_most=1)
+    numbers["efficiency"] = _part(entry, "efficiency")
     numbers["half_duplex"], numbers["pcie"] = _DUPLEX[duplex], entry.flag("pcie")
     entry.finish()
-    with _at(entry):
+    with entry.at():
         return [
             Link(name, (start, end), rate_bps, **numbers)
             for name, start, end in zip(names, starts, ends, strict=True)
@@ -186,7 +177,8 @@ def _link(entry: Fields) -> list[Link]:
 
 
 def _switch(entry: Fields) -> Switch:
-    switch = Switch(entry.text("name"), entry.rate("rate"), entry.time("latency", "0s"))
+    with entry.at():
+        switch = Switch(entry.text("name"), entry.rate("rate"), entry.time("latency", "0s"))
     entry.finish()
     return switch
 
@@ -203,14 +195,18 @@ _READERS: dict[str, Callable[[Fields, str], Topology]] = dict(
 
 
 def _collectives(entry: Fields) -> Selection:
-    with _at(entry):
+    with entry.at():
         chosen = selection(entry.text("algorithms", RING.name))
-        table = Fields(entry.take("efficiency", {}), f"{entry.where}: efficiency")
-        with _at(table):
-            efficiency = {kind: table.number(kind, above=0, at_most=1) for kind in table.left()}
-            chosen = Efficient(chosen, efficiency) if efficiency else chosen
+        table = entry.table("efficiency")
+        with table.at():
+            chosen = with_efficiency(chosen, {kind: _part(table, kind) for kind in table.left()})
         entry.finish()
     return chosen
+
+
+def _part(entry: Fields, key: str) -> float:
+    """Of a rate; of next to nothing of it, times would be no numbers any more."""
+    return entry.number(key, 1.0, above=1e-6, at_most=1)
 
 
 def _source(value: Any, fields: Fields) -> Mapping[str, Any]:

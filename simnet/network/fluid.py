@@ -119,10 +119,9 @@ class Fluid:
             flow.left_bits = max(0.0, flow.left_bits - done_bits)
         flow.since_s = now_s
         flow.rate_bps = rate_bps = flow.share_bps
-        if not rate_bps:
-            flow.end_s = math.inf
+        flow.end_s = end_s = now_s + flow.left_bits / rate_bps if rate_bps else math.inf
+        if end_s == math.inf:  # also of so many bits that no number holds it
             return
-        flow.end_s = end_s = now_s + flow.left_bits / rate_bps
         due = self._due.get(end_s)
         if due is None:
             self._due[end_s] = [flow]

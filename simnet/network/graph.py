@@ -38,16 +38,18 @@ class Graph:
     """Links between nodes; `ranks` are the nodes that the ranks sit on, in order.
 
     A message takes the route with the fewest links, of these the one with the widest bottleneck,
-    of these the first by its links' names; ranks do not pass on what is for others. A route and
-    its way back are the same. `routes` are those that are not left to this rule.
+    of these the first by its links' names, from the lower rank on; ranks do not pass on what is
+    for others. A route and its way back are the same. `routes` are those that are not left to
+    this rule.
 
     `staged_through` are nodes of host memory. With any, a message whose route would cross a PCIe
     link goes to the memory nearest to its sender and from there to its receiver, as between GPUs
     that cannot reach each other's memory. `conditions` are kept for whoever simulates; `source`
     says what the numbers are from.
 
-    Raises InputError for a name that is there twice, a node or link that is not there, ranks that
-    cannot reach each other, and PCIe links that make a cycle.
+    Raises InputError for a name that is there twice, a node or link that is not there, a switch
+    where a rank sits, a route from a node to itself, ranks that cannot reach each other, and PCIe
+    links that make a cycle.
     """
 
     name: str
@@ -69,6 +71,13 @@ class Graph:
     def places(self) -> int:
         """How many ranks there is room for."""
         return len(self.ranks)
+
+    @cached_property
+    def hops(self) -> dict[str, Hop]:
+        """All sides of links, and switches, by name, whether or not any message crosses them."""
+        sides = [link.hop(end) for link in self.links for end in link.ends]
+        switches = [Hop(switch.name, switch.rate_bps) for switch in self.switches]
+        return {hop.name: hop for hop in sides + switches}
 
     def path(self, src: int, dst: int) -> Path:
         """The way from one rank to another; raises InputError for a rank that has no place."""
@@ -195,6 +204,12 @@ def _lost_nodes(graph: Graph) -> Iterator[str]:
     for what, node in wanted:
         if node not in nodes:
             yield f"{what} {node!r}, to which no link leads; add one, or mend the name"
+    for switch in graph.switches:
+        if switch.name in graph.ranks:
+            yield (
+                f"there is a switch {switch.name!r} where a rank sits, and ranks pass nothing on; "
+                "give it a node of its own"
+            )
     for memory in graph.staged_through:
         if memory in graph.ranks:
             yield f"staged_through names {memory!r}, where a rank sits; name a node of host memory"
@@ -207,6 +222,8 @@ def _broken(graph: Graph, by_hand: ByHand) -> Iterator[str]:
     for node in (start, end):
         if node not in graph.ranks:
             yield f"{what}: no rank sits on {node!r}; routes are between ranks' nodes"
+    if start == end:
+        yield f"{what}: no message goes from a rank to itself; name two nodes, or take it out"
     if [route[:2] for route in graph.routes].count((start, end)) > 1:
         yield f"{what} is there twice; take one out"
     links = {link.name: link for link in graph.links}

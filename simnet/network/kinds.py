@@ -1,12 +1,10 @@
-"""What kind of network it is, in a few words, and what one message has of it."""
+"""What kind of network it is, in a few words, and how many ranks there is room for."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 
 from simnet.network.graph import Graph
-from simnet.network.path import Path
 from simnet.network.topology import Islands, Medium, Topology
 from traces.units import format_rate
 
@@ -23,13 +21,6 @@ def kind(network: Topology) -> str:
         staged = ", ".join(network.staged_through)
         return f"{places}; PCIe traffic by way of {staged}" if staged else places
     return "a link for each rank, each way"
-
-
-def alone_bps(path: Path) -> float:
-    """The rate of a message that has the links to itself."""
-    crossings = Counter(path.hops)
-    rates = [hop.rate_bps / times for hop, times in crossings.items()]
-    return min([path.cap_bps, *rates])
 
 
 def places(network: Topology) -> float:

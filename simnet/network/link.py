@@ -34,8 +34,7 @@ class Link:
     def __post_init__(self) -> None:
         if self.ends[0] == self.ends[1]:
             raise InputError(f"link {self.name!r} joins {self.ends[0]!r} to itself; expected two")
-        if self.name.endswith((" >", " <")):
-            raise InputError(f"link {self.name!r}: its name ends as its sides' do; choose another")
+        _check_name(f"link {self.name!r}", self.name)
         if not 0 < self.efficiency <= 1:
             raise InputError(
                 f"link {self.name!r}: efficiency is {self.efficiency}, expected more than 0, "
@@ -76,7 +75,7 @@ class Switch:
     """A node that all messages through it share, in all directions: a crossbar, a root complex.
 
     Nodes without one pass on whatever their links bring. Raises InputError for a number that
-    makes no sense.
+    makes no sense, and for the name of a link's side.
     """
 
     name: str
@@ -85,7 +84,14 @@ class Switch:
 
     def __post_init__(self) -> None:
         what = f"switch {self.name!r}"
+        _check_name(what, self.name)
         check_numbers(what, rate_bps=self.rate_bps, latency_s=self.latency_s)
+
+
+def _check_name(what: str, name: str) -> None:
+    """Sides of links go by their names, and must not be mistaken for anything else."""
+    if name.endswith((" >", " <")):
+        raise InputError(f"{what}: its name ends as those of links' sides do; choose another")
 
 
 def check_numbers(what: str, **numbers: float) -> None:

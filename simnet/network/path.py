@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import NamedTuple, Protocol
 
 
@@ -24,6 +25,12 @@ class Path(NamedTuple):
     message_s: float = 0.0  # what the sender does before its first bit
     ready_s: float = 0.0  # rendezvous: from the receiver's readiness to the sender's knowing of it
     cap_bps: float = math.inf  # no message is faster, however idle the links (one TCP stream)
+
+    @property
+    def alone_bps(self) -> float:
+        """The rate of a message that has the links to itself."""
+        crossings = Counter(self.hops)
+        return min([self.cap_bps, *(hop.rate_bps / times for hop, times in crossings.items())])
 
 
 class Paths(Protocol):

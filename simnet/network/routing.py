@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from functools import reduce
 from typing import NamedTuple
 
 from simnet.network.link import Link, Switch
@@ -12,12 +13,17 @@ from simnet.network.link import Link, Switch
 Route = tuple[Link, ...]
 
 
-class Way(NamedTuple):
-    """A route so far; the smaller of two that are as long is the better one."""
+class Reach(NamedTuple):
+    """The ways from a start to some node that have the fewest links, all taken together."""
 
-    minus_bps: float  # less the rate of its bottleneck
-    names: tuple[str, ...]
+    rate_bps: float  # the bottleneck of the widest
+    names: tuple[str, ...]  # the links of the first by name, which may be another one
     links: Route
+
+    def and_by(self, other: Reach) -> Reach:
+        """With the ways that are as long by another node or link."""
+        first = min(self, other, key=lambda reach: reach.names)
+        return first._replace(rate_bps=max(self.rate_bps, other.rate_bps))
 
 
 class Routing:
@@ -36,45 +42,64 @@ class Routing:
                 self.at.setdefault(end, []).append(link)
         self.limits = {switch.name: switch.rate_bps for switch in switches}
         self.closed = frozenset(closed)
-        self._reached: dict[str, dict[str, Way]] = {}
+        self._reached: dict[tuple[str, float], dict[str, Reach]] = {}
 
     def route(self, start: str, end: str) -> Route | None:
-        """From one node to another; None where there is no way."""
-        reached = self._reach(start)
+        """From one node to another; None where there is no way.
+
+        Two searches: for how wide the widest is, and for the first by name of all as wide. One
+        alone will not do: what a narrower beginning loses, the rest of the way may lose anyway.
+        """
+        widest = self._to(start, end, 0.0)
+        found = widest and self._to(start, end, widest.rate_bps)
+        return found.links if found else None
+
+    def _to(self, start: str, end: str, least_bps: float) -> Reach | None:
+        reached = self._reach(start, least_bps)
         if end in reached:
-            return reached[end].links
-        lasts = ((link, link.other(end)) for link in self.at.get(end, ()))
-        ways = [self._on(reached[node], node, link) for link, node in lasts if node in reached]
-        return min(ways, key=lambda way: (len(way.links), way)).links if ways else None
+            return reached[end]
+        ways = []
+        for link in self.at.get(end, ()):
+            node = link.other(end)
+            way = self._on(reached[node], node, link, least_bps) if node in reached else None
+            if way:
+                ways.append(way)
+        if not ways:
+            return None
+        fewest = min(len(way.links) for way in ways)
+        return reduce(Reach.and_by, [way for way in ways if len(way.links) == fewest])
 
-    def _reach(self, start: str) -> Mapping[str, Way]:
-        """The best way from here to each node that passes messages on."""
-        if start not in self._reached:
-            self._reached[start] = best = {start: Way(-math.inf, (), ())}
-            layer = [start]
+    def _reach(self, start: str, least_bps: float) -> Mapping[str, Reach]:
+        """Each node that passes messages on, as far as links and switches of this rate go."""
+        if (start, least_bps) not in self._reached:
+            self._reached[start, least_bps] = reached = {start: Reach(math.inf, (), ())}
+            layer = dict(reached)
             while layer:
-                found = self._next(layer, best)
-                best.update(found)
-                layer = list(found)
-        return self._reached[start]
+                layer = self._next(layer, reached, least_bps)
+                reached |= layer
+        return self._reached[start, least_bps]
 
-    def _next(self, layer: Sequence[str], best: Mapping[str, Way]) -> dict[str, Way]:
-        found: dict[str, Way] = {}
-        for node in layer:
+    def _next(
+        self, layer: Mapping[str, Reach], reached: Collection[str], least_bps: float
+    ) -> dict[str, Reach]:
+        found: dict[str, Reach] = {}
+        for node, reach in layer.items():
             for link in self.at.get(node, ()):
                 other = link.other(node)
-                if other in best or other in self.closed:
+                if other in reached or other in self.closed:
                     continue
-                way = self._on(best[node], node, link)
-                if other not in found or way < found[other]:
-                    found[other] = way
+                way = self._on(reach, node, link, least_bps)
+                if way:
+                    found[other] = found[other].and_by(way) if other in found else way
         return found
 
-    def _on(self, way: Way, node: str, link: Link) -> Way:
-        """One link further; the node that passes it on may be the bottleneck."""
-        limit_bps = self.limits.get(node, math.inf) if way.links else math.inf
-        rate_bps = min(-way.minus_bps, limit_bps, link.payload_bps)
-        return Way(-rate_bps, (*way.names, link.name), (*way.links, link))
+    def _on(self, reach: Reach, node: str, link: Link, least_bps: float) -> Reach | None:
+        """One link further; None where it, or the node that passes it on, is narrower."""
+        limit_bps = self.limits.get(node, math.inf) if reach.links else math.inf
+        rate_bps = min(reach.rate_bps, limit_bps, link.payload_bps)
+        if rate_bps < least_bps:
+            return None
+        return Reach(rate_bps, (*reach.names, link.name), (*reach.links, link))
 
 
 class Sets:

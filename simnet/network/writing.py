@@ -11,6 +11,7 @@ from typing import Any
 
 from simnet.network.collectives.selection import RING
 from simnet.network.topology import Links, Medium
+from traces.errors import InputError
 from traces.files import replacing
 
 _RATES = {9: "Gbit/s", 6: "Mbit/s", 3: "kbit/s", 0: "bit/s"}
@@ -26,8 +27,14 @@ def save_links(network: Links | Medium, path: Path) -> None:
 def dump_links(network: Links | Medium) -> str:
     """The text of a file from which `files.load` gets this network, `source` and all.
 
-    Of `source`, texts, numbers, lists of these and tables of them can be written.
+    Of `source`, texts, finite numbers, lists and tables of these can be written. Raises InputError
+    for anything else in it, and for a network with conditions.
     """
+    if network.conditions:
+        raise InputError(
+            f"network {network.name!r} has conditions ({network.conditions}), which are not "
+            "written; save it without them, and add their tables to the file"
+        )
     kind = "medium" if isinstance(network, Medium) else "links"
     numbers = {"rate": rate_text(network.rate_bps)}
     times = {
@@ -38,7 +45,7 @@ def dump_links(network: Links | Medium) -> str:
     numbers |= {key: time_text(time_s) for key, time_s in times.items() if time_s}
     if network.cap_bps < math.inf:
         numbers["per_flow"] = rate_text(network.cap_bps)
-    parts = [f"name = {_value(network.name)}", _table(kind, numbers)]
+    parts = [f"name = {_value(network.name, 'name')}", _table(kind, numbers)]
     if network.collectives != RING:
         parts.append(_table("collectives", {"algorithms": network.collectives.name}))
     if network.source:
@@ -66,7 +73,8 @@ def _scaled(value: float, units: Mapping[int, str]) -> str:
 
 def _table(name: str, values: Mapping[str, Any]) -> str:
     plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    lines = [f"[{name}]", *(f"{_key(key)} = {_value(value)}" for key, value in plain.items())]
+    pairs = (f"{_key(key)} = {_value(value, f'{name}.{key}')}" for key, value in plain.items())
+    lines = [f"[{name}]", *pairs]
     parts = ["\n".join(lines)]
     for key, value in values.items():
         if isinstance(value, Mapping):
@@ -76,9 +84,21 @@ def _table(name: str, values: Mapping[str, Any]) -> str:
 
 def _key(key: str) -> str:
     bare = key.replace("_", "").replace("-", "")
-    return key if bare.isascii() and bare.isalnum() else _value(key)
+    return key if bare.isascii() and bare.isalnum() else _value(key, key)
 
 
-def _value(value: Any) -> str:
-    """JSON's texts, numbers and lists are TOML's too, if no character is written as a pair."""
+def _value(value: Any, where: str) -> str:
+    """JSON's texts and finite numbers are TOML's too, if no character is written as a pair."""
+    if isinstance(value, Mapping):
+        pairs = (f"{_key(key)} = {_value(part, where)}" for key, part in value.items())
+        return f"{{ {', '.join(pairs)} }}" if value else "{}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_value(part, where) for part in value)}]"
+    if not isinstance(value, (str, int, float)) or (
+        isinstance(value, float) and not math.isfinite(value)
+    ):
+        raise InputError(
+            f"{where} is {value!r}, which cannot be written; expected text, finite numbers, or "
+            "lists or tables of these"
+        )
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

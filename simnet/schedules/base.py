@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from torch import nn
+
 from simnet.job import Job
 from simnet.ops import At, Compute, Group, Keep, Op, Program
 
@@ -88,6 +90,16 @@ class TeamSchedule:
         """Of how many of the latent's tokens each rank knows the velocity."""
         return (job.preset.tokens // job.ranks,) * job.ranks
 
+    def weight_bytes(self, job: Job) -> tuple[int, ...]:
+        """What each rank has of the model: by default all."""
+        return (weight_bytes(job.model),) * job.ranks
+
+
+def weight_bytes(*modules: nn.Module) -> int:
+    """Of these modules, each weight counted once."""
+    weights = {id(weight): weight.nbytes for module in modules for weight in module.parameters()}
+    return sum(weights.values())
+
 
 def unguided(velocity: Any) -> Steps:
     """The velocity is what moves the latent."""
@@ -109,6 +121,10 @@ class SequenceParallel(TeamSchedule):
     def attention(self, job: Job, team: Team) -> Attention:
         """This rank's, for a whole run."""
         raise NotImplementedError
+
+    def check(self, job: Job) -> None:
+        """See Schedule; the tokens must split evenly."""
+        job.check_split()
 
     def program(self, job: Job, team: Team, guide: Guide) -> Program:
         """See TeamSchedule."""

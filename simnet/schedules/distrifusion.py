@@ -46,14 +46,15 @@ class DistriFusion(SequenceParallel):
             used = gathers.latest[layer]
             if not fresh and step < job.steps - 1:
                 yield from gathers.begin(layer, step, kv, self.layers)
-            patches = yield from gathers.patches(used, layer, kv)
+            again = step == self.warmup_steps - 1
+            patches = yield from gathers.patches(used, layer, kv, again=again)
             return (yield Compute(block.attend_patches, q, *patches))
 
         return attention
 
     def check(self, job: Job) -> None:
         """At least one step must be synchronous: there is nothing to be stale before it."""
-        del job  # one that is over before the warm-up will do
+        super().check(job)
         for name in ("warmup_steps", "layers"):
             if getattr(self, name) < 1:
                 raise InputError(
@@ -93,7 +94,7 @@ class Gathers:
         self.layers = layers
         self.latest: dict[int, Gathered] = {}  # by layer
         self.ready: list[tuple[int, Any]] = []  # layers and their payloads, for the next one
-        self.taken: dict[int, tuple[int, dict[int, Any]]] = {}  # by layer: from when, by owner
+        self.taken: dict[int, dict[int, Any]] = {}  # by layer, by owner: for another use
 
     def begin(self, layer: int, step: int, kv: Any, together: int) -> Steps:
         """Send a layer's, or put them by for so many layers to go together."""
@@ -108,12 +109,14 @@ class Gathers:
         shapes = tuple(tuple(payload.shape) for payload in payloads)
         self.latest.update(dict.fromkeys(layers, Gathered(ticket, layers, shapes, step)))
 
-    def patches(self, used: Gathered, layer: int, kv: Any) -> Steps:
-        """All ranks' keys and values: the others' as gathered, and one's own."""
+    def patches(self, used: Gathered, layer: int, kv: Any, *, again: bool) -> Steps:
+        """All ranks' keys and values: the others' as gathered, and one's own.
+
+        A payload is decoded once; what is to be used `again` in the next step is put by.
+        """
         messages = yield Wait(used.ticket)
-        step, theirs = self.taken.get(layer, (-1, {}))
-        if step != used.step:  # a payload is decoded once, also where two steps use it
-            theirs = {}
+        theirs = self.taken.pop(layer, {})
+        if not theirs:
             for owner, message in zip(self.team.group.ranks, messages, strict=True):
                 if owner != self.team.rank:
                     payload = message
@@ -121,5 +124,6 @@ class Gathers:
                         payload = split(message, *used.shapes)[used.layers.index(layer)]
                     stream = Stream(KV, layer, owner)
                     theirs[owner] = yield from self.line.unpack(stream, used.step, payload, kv)
-            self.taken[layer] = used.step, theirs
+        if again:
+            self.taken[layer] = theirs
         return [theirs.get(owner, kv) for owner in self.team.group.ranks]

@@ -7,8 +7,9 @@ from typing import Any
 
 from simnet.codecs.named import codec as named_codec
 from simnet.codecs.named import spec as codec_spec
+from simnet.codecs.residual import fused
 from simnet.codecs.rule import Everywhere
-from simnet.schedules.base import Schedule
+from simnet.schedules.base import Schedule, TeamSchedule
 from simnet.schedules.distrifusion import DistriFusion
 from simnet.schedules.gather import PatchGather
 from simnet.schedules.outer import CfgParallel, DataParallel
@@ -39,7 +40,7 @@ OUTER: dict[str, type[Any]] = {kind.name: kind for kind in (CfgParallel, DataPar
 SCHEDULES = INNER | OUTER
 
 
-def schedule(text: str) -> Schedule:
+def schedule(text: str) -> TeamSchedule:
     """The schedule that `text` describes: a name, then ":parameter=value" for any that differ.
 
     A schedule around others stands before them, with "+" between; a codec follows after "/".
@@ -48,7 +49,7 @@ def schedule(text: str) -> Schedule:
     """
     names, _, codec = text.partition("/")
     *outer, inner = names.split("+")
-    made: Schedule = _with_parameters(inner, INNER)
+    made: TeamSchedule = _with_parameters(inner, INNER)
     if codec:
         made = with_codec(made, codec)
     for name in reversed(outer):
@@ -56,7 +57,7 @@ def schedule(text: str) -> Schedule:
     return made
 
 
-def with_codec(chosen: Schedule, text: str) -> Schedule:
+def with_codec(chosen: TeamSchedule, text: str) -> TeamSchedule:
     """The same with a codec of this name; raises InputError where there is nothing to code."""
     if isinstance(chosen, CfgParallel | DataParallel):
         inner: Any = with_codec(chosen.inner, text)
@@ -64,7 +65,19 @@ def with_codec(chosen: Schedule, text: str) -> Schedule:
     if "codec" not in _fields(type(chosen)):
         reason = getattr(chosen, "no_codec", "it knows of none")
         raise InputError(f"{chosen.name} takes no codec: {reason}")
-    made: Schedule = replace(chosen, codec=Everywhere(named_codec(text)))  # type: ignore[type-var]
+    made: TeamSchedule = replace(chosen, codec=Everywhere(named_codec(text)))  # type: ignore[type-var]
+    return made
+
+
+def on_gpu(chosen: TeamSchedule) -> TeamSchedule:
+    """The same with its codec's arithmetic in a few kernels, where it can be."""
+    if isinstance(chosen, CfgParallel | DataParallel):
+        inner: Any = on_gpu(chosen.inner)
+        return replace(chosen, inner=inner)
+    rule: Any = getattr(chosen, "codec", None)
+    if not isinstance(rule, Everywhere):
+        return chosen
+    made: TeamSchedule = replace(chosen, codec=Everywhere(fused(rule.residual)))  # type: ignore[type-var]
     return made
 
 

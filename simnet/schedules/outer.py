@@ -68,6 +68,10 @@ class CfgParallel(TeamSchedule):
         """See TeamSchedule; both halves move all of it."""
         return self.inner.moved(self._half(job)) * 2
 
+    def weight_bytes(self, job: Job) -> tuple[int, ...]:
+        """See TeamSchedule."""
+        return self.inner.weight_bytes(self._half(job)) * 2
+
     @staticmethod
     def _half(job: Job) -> Job:
         return job.variant(ranks=job.ranks // 2, forward=0)
@@ -106,6 +110,10 @@ class DataParallel(TeamSchedule):
     def moved(self, job: Job) -> tuple[int, ...]:
         """See TeamSchedule; each image is moved by its team."""
         return self.inner.moved(job.variant(ranks=job.ranks // self.images)) * self.images
+
+    def weight_bytes(self, job: Job) -> tuple[int, ...]:
+        """See TeamSchedule."""
+        return self.inner.weight_bytes(job.variant(ranks=job.ranks // self.images)) * self.images
 
 
 def _teams(team: Team, teams: int) -> tuple[int, Team]:

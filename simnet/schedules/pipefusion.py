@@ -8,7 +8,7 @@ from typing import ClassVar
 from simnet.codecs.rule import Rule
 from simnet.job import Job
 from simnet.ops import At, Program
-from simnet.schedules.base import Claims, Guide, Team, TeamSchedule
+from simnet.schedules.base import Claims, Guide, Team, TeamSchedule, weight_bytes
 from simnet.schedules.stage import Stage, layers_of, state_shapes
 from simnet.schedules.volume import Volume
 from simnet.schedules.wire import wire
@@ -22,7 +22,7 @@ class PipeFusion(TeamSchedule):
     A rank keeps the keys and values of all patches for its layers, and renews a patch's when it
     comes by; so a patch sees those before it as they are in this step, and those after it as they
     were in the last. The first `warmup_steps` go through all layers in step. `patches` is 0 for as
-    many as there are ranks. Text that does not split evenly goes along with every patch.
+    many as there are ranks. All text that stands beside the image goes along with every patch.
 
         rank 0 | patch 0 | patch 1 | next step: patch 0 | ...
         rank 1           | patch 0 | patch 1            | ...
@@ -71,8 +71,8 @@ class PipeFusion(TeamSchedule):
                 out = []
             handed.append(patches * sum(volume.sent(self.codec, job) for volume in out))
             bases = patches * sum(volume.bases(self.codec, job) for volume in (*into, *out))
-            tokens = shape.tokens + patches * shape.text_share(patches)
-            kv = Volume(("k", "v"), job.batch * tokens, shape.hidden, last - first)
+            text = shape.joint_tokens(1) if patches == 1 else 0
+            kv = Volume(("k", "v"), job.batch * (shape.tokens + text), shape.hidden, last - first)
             kept.append(kv.nbytes(job) + bases)
         if job.ranks > 1:
             velocity = Volume(("velocity",), job.batch * shape.tokens, shape.channels, 1)
@@ -84,6 +84,13 @@ class PipeFusion(TeamSchedule):
     def moved(self, job: Job) -> tuple[int, ...]:
         """See TeamSchedule; the first rank has the whole latent."""
         return (job.preset.tokens, *(0,) * (job.ranks - 1))
+
+    def weight_bytes(self, job: Job) -> tuple[int, ...]:
+        """See TeamSchedule; a rank has its layers, and what stands before and after all."""
+        model = job.model
+        outside = weight_bytes(model) - weight_bytes(*model.blocks)
+        spans = (layers_of(job, rank, job.ranks) for rank in range(job.ranks))
+        return tuple(outside + weight_bytes(*model.blocks[first:last]) for first, last in spans)
 
     def _handed(self, job: Job, layer: int) -> list[Volume]:
         """What comes to a layer from another rank, for one patch."""

@@ -40,7 +40,7 @@ class RingAttention(SequenceParallel):
         """n - 1 hops of one rank's keys and values, 2 (T/n) D elements, a layer and step."""
         kv, hops = Volume.of_kv(job), job.ranks - 1
         sent = hops * kv.sent(self.codec, job)
-        kept = kv.bases(self.codec, job) * (job.ranks if hops else 1)
+        kept = kv.bases(self.codec, job) * job.ranks if hops else 0
         return Claims((sent,) * job.ranks, (0,) * job.steps, (kept,) * job.ranks)
 
 
@@ -49,8 +49,9 @@ def ring(line: Wire, team: Team) -> Attention:
 
     def attention(block: Any, q: Any, kv: Any, step: int) -> Steps:
         partial = None
-        payload = yield from line.pack(Stream(KV, block.layer, team.rank), step, kv)
-        theirs = kv
+        payload = theirs = kv
+        if team.size > 1:
+            payload = yield from line.pack(Stream(KV, block.layer, team.rank), step, kv)
         for hop in range(team.size):
             last = hop == team.size - 1
             incoming = None if last else (yield Shift("kv", payload, group=team.group))

@@ -32,7 +32,7 @@ class Stage:
         self.first, self.last = first, last
         self.blocks = job.model.blocks[first:last]
         self.seen: dict[int, list[Any]] = {}  # keys and values by layer: of all patches
-        self.parts = [job.part(patch, patches) for patch in range(patches)]
+        self.parts = [job.part(patch, patches, whole_text=True) for patch in range(patches)]
         self.latent = [part[0] for part in self.parts]
         self.leaving: deque[Ticket] = deque()
         self.coming: deque[Ticket] = deque()
@@ -81,7 +81,8 @@ class Stage:
         asked = []
         seen = self.seen.setdefault(block.layer, [None] * self.patches)
         for patch, h in zip(patches, hs, strict=True):
-            q, seen[patch], carry = yield Compute(block.project, h, c)
+            q, kv, carry = yield Compute(block.project, h, c)
+            seen[patch] = yield Compute(_kept, kv)
             asked.append((q, carry))
         done = []
         for (q, carry), h in zip(asked, hs, strict=True):
@@ -193,10 +194,15 @@ def state_shapes(job: Job, patches: int, layer: int) -> list[tuple[int, int, int
     """
     shape = job.preset
     image = job.batch, shape.tokens // patches, shape.hidden
-    text = shape.joint_tokens(patches)
+    text = shape.joint_tokens(1)
     width = shape.hidden if shape.text is None else shape.text.width or shape.hidden
     beside = [(job.batch, text, width)] if text else []
     return [image, *beside, *[image] * shape.skips(layer)]
+
+
+def _kept(kv: torch.Tensor) -> torch.Tensor:
+    """A copy, which does not hold on to the queries that it was made with."""
+    return kv.clone()
 
 
 def _whole(*parts: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from simnet.job import Job
 from simnet.models.shape import Cross, Joint, Preset
 from simnet.ops import AllReduce, At, Compute, Keep, Program, Wait
-from simnet.schedules.base import Claims, Guide, Steps, Team, TeamSchedule
+from simnet.schedules.base import Claims, Guide, Steps, Team, TeamSchedule, weight_bytes
 from simnet.schedules.heads import check_heads
 from simnet.schedules.joining import join, split
 from traces.errors import InputError
@@ -76,6 +76,15 @@ class TensorParallel(TeamSchedule):
     def moved(self, job: Job) -> tuple[int, ...]:
         """See TeamSchedule; every rank has the whole latent."""
         return (job.preset.tokens,) * job.ranks
+
+    def weight_bytes(self, job: Job) -> tuple[int, ...]:
+        """See TeamSchedule; a rank has its share of each layer, and all of the rest."""
+        model = job.model
+        outside = weight_bytes(model) - weight_bytes(*model.blocks)
+        return tuple(
+            outside + weight_bytes(*(block.shard(rank, job.ranks) for block in model.blocks))
+            for rank in range(job.ranks)
+        )
 
 
 def _updates(shape: Preset, layer: int) -> list[int]:

@@ -34,7 +34,8 @@ class Ulysses(SequenceParallel):
         return exchanged(wire(self.codec), team, _all_tokens)
 
     def check(self, job: Job) -> None:
-        """The heads must split evenly."""
+        """Tokens and heads must split evenly."""
+        super().check(job)
         check_heads(self.name, job, job.ranks)
 
     def claims(self, job: Job) -> Claims:

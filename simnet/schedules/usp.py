@@ -44,10 +44,16 @@ class USP(SequenceParallel):
         return exchanged(Plain(), heads, ring(wire(self.codec), others))
 
     def check(self, job: Job) -> None:
-        """The mesh must be whole, and the heads split evenly."""
+        """The mesh must be whole, with a ring for a codec, and tokens and heads split evenly."""
+        super().check(job)
         if self.ulysses < 1 or job.ranks % self.ulysses:
             raise InputError(
                 f"usp: ulysses is {self.ulysses}, expected a number that divides {job.ranks} ranks"
+            )
+        if self.codec is not None and self.ulysses == job.ranks > 1:
+            raise InputError(
+                f"usp: with ulysses={self.ulysses}, {job.ranks} ranks have no ring to code for; "
+                "use ulysses with the codec"
             )
         check_heads(self.name, job, self.ulysses)
 
@@ -56,6 +62,6 @@ class USP(SequenceParallel):
         kv, hops = Volume.of_kv(job), job.ranks // self.ulysses - 1
         passed = replace(kv, rows=kv.rows * self.ulysses, columns=job.preset.hidden // self.ulysses)
         sent = hops * passed.sent(self.codec, job)
-        kept = passed.bases(self.codec, job) * (hops + 1)
+        kept = passed.bases(self.codec, job) * (hops + 1) if hops else 0
         sent += exchanged_bytes(None, job, self.ulysses)[0]
         return Claims((sent,) * job.ranks, (0,) * job.steps, (kept,) * job.ranks)

@@ -100,7 +100,7 @@ class Coded:
 
     def like(self, stream: Stream, step: int, value: Any) -> Any:
         """See Wire."""
-        forms = zip(self._coders(stream, step), map(_matrix, value), strict=True)
+        forms = zip(self._coders(stream, step), map(_form, value), strict=True)
         nbytes = sum(coder.nbytes(form.shape, form.dtype) for coder, form in forms)
         return torch.empty(nbytes, dtype=torch.uint8, device=value.device)
 
@@ -146,7 +146,7 @@ class Decode:
 
     def __call__(self, payload: Tensor, like: Tensor, *states: State) -> tuple[Any, ...]:
         """A value like `like`, and the receiver's next states."""
-        forms = [_matrix(tensor) for tensor in like]
+        forms = [_form(tensor) for tensor in like]
         sizes = [
             c.nbytes(form.shape, form.dtype) for c, form in zip(self.coders, forms, strict=True)
         ]
@@ -163,6 +163,12 @@ class Decode:
 def _matrix(tensor: Tensor) -> Tensor:
     """Tokens by channels (B T', H E), of (B, H, T', E)."""
     return tensor.transpose(1, 2).reshape(tensor.shape[0] * tensor.shape[2], -1)
+
+
+def _form(tensor: Tensor) -> Tensor:
+    """Something of the shape and type of that, without values."""
+    batch, heads, tokens, width = tensor.shape
+    return tensor.new_empty(batch * tokens, heads * width)
 
 
 def _heads(matrix: Tensor, like: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def test_messages_and_collectives_stand_side_by_side() -> None:
     assert titles == ["between two ranks", "collectives"]
     assert sorted(names) == ["all_gather", "both", "ping"]
     assert [text.get_text() for text in fig.legends[0].get_texts()] == [
-        "measured: median and middle half",
+        "measured: undisturbed median and middle half",
         "predicted, with its 95 % interval",
     ]
 

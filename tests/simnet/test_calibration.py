@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
+from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import least_squares
 
 from simnet.calibration import collectives
-from simnet.calibration.case import BETWEEN_TWO, COLLECTIVES, COLUMNS, Case
+from simnet.calibration.calibration import Estimate
+from simnet.calibration.case import BETWEEN_TWO, COLLECTIVES, Case
 from simnet.calibration.cells import Cell
 from simnet.calibration.fit import fit
 from simnet.calibration.links import Terms, weights
-from simnet.calibration.plan import FULL, QUICK, Effort, cases
-from simnet.cli import BAD_INPUT, call
+from simnet.calibration.plan import FULL, QUICK, Effort, cases, visits
+from simnet.calibration.robust import Lines
 from simnet.network.collectives.selection import GLOO, Efficient
 from simnet.network.files import load
 from simnet.network.topology import Links, Medium
@@ -30,7 +32,6 @@ from traces.units import bits
 
 RATE_BPS, LATENCY_S, MESSAGE_S, READY_S = 200e6, 150e-6, 40e-6, 90e-6
 EFFICIENCY = {"all_gather": 0.9, "all_reduce": 0.75, "all_to_all": 0.6}
-LIVE = Path(__file__).parent / "live"
 
 
 def synthetic(
@@ -45,7 +46,7 @@ def synthetic(
     """What a network with these numbers gives to measure, with relative normal noise."""
     efficiency = EFFICIENCY if efficiency is None else efficiency
     byte_s = bits(1) / RATE_BPS
-    terms = Terms(LATENCY_S, MESSAGE_S, byte_s, READY_S, duplex * byte_s)
+    terms = Terms(LATENCY_S, MESSAGE_S, byte_s, READY_S, duplex * byte_s, burst_bytes)
     chosen = Efficient(GLOO, efficiency)
     network = Links("true", RATE_BPS, LATENCY_S, MESSAGE_S, READY_S, chosen)
     rng = np.random.default_rng(seed)
@@ -53,7 +54,7 @@ def synthetic(
     for case in cases(FULL, ranks, RATE_BPS / bits(1)):
         cell = Cell(case.kind, case.ranks, case.nbytes, case.messages, np.ones(1))
         if case.kind in BETWEEN_TWO:
-            seconds = float(np.dot(weights(cell, burst_bytes), terms))
+            seconds = float(np.dot(weights(cell, burst_bytes), terms[:5]))
         elif case.kind in efficiency:
             seconds = collectives.predict(cell, network).total_s
         else:
@@ -72,7 +73,7 @@ def spoilt(table: pd.DataFrame, share: float, times: float) -> pd.DataFrame:
 def test_a_known_network_lies_in_the_intervals() -> None:
     """Rate, latency, cost per message, rendezvous, and the efficiency of each collective."""
     found = fit(synthetic())
-    truth = [RATE_BPS, LATENCY_S, MESSAGE_S, READY_S, 1.0]
+    truth = [RATE_BPS, LATENCY_S, MESSAGE_S, READY_S, 1.0, 0.0]
     parts = [*zip(found.numbers, truth, strict=True)]
     parts += [(found.efficiency[kind], value) for kind, value in EFFICIENCY.items()]
 
@@ -107,6 +108,75 @@ def test_strays_hardly_move_the_fit() -> None:
         assert found.efficiency[kind].value == pytest.approx(part.value, rel=0.01)
 
 
+def restless(share: float, *, seed: int = 7) -> pd.DataFrame:
+    """Two ranks on hosts where this share of repetitions waits for a time slice of 3.6 ms."""
+    table = synthetic(ranks=2, efficiency={}, seed=seed)
+    waits = np.random.default_rng(seed).random(len(table)) < share
+    return table.assign(seconds=table["seconds"] + 3.6e-3 * waits)
+
+
+def test_waiting_for_a_time_slice_is_not_taken_for_latency() -> None:
+    """Though more than half of all repetitions wait, ten times as long as a message takes."""
+    found = fit(restless(0.55)).numbers
+
+    assert found.latency_s.value == pytest.approx(LATENCY_S, rel=0.05)
+    assert found.message_s.value == pytest.approx(MESSAGE_S, rel=0.1)
+    assert found.rate_bps.value == pytest.approx(RATE_BPS, rel=0.01)
+
+
+def test_calibrations_of_one_network_agree_within_their_intervals() -> None:
+    """Whatever else its hosts did: each interval overlaps each other one of its term."""
+    found = [fit(restless(share, seed=seed)).numbers for seed, share in enumerate((0, 0.3, 0.6))]
+
+    for estimates in zip(*found, strict=True):
+        assert max(part.low for part in estimates) <= min(part.high for part in estimates)
+
+
+def test_a_cell_s_time_is_the_median_of_what_nothing_delayed() -> None:
+    """What took longer than twice the lower quartile was delayed; where nothing was, all count."""
+    times_s = np.array([1.0, 1.1, 1.2, 1.3, 36.0, 37.0, 38.0, 39.0])
+    slow, calm = (Cell("ping", (0, 1), 1, 1, times) for times in (times_s, times_s[:4]))
+
+    assert slow.time_s == calm.time_s == pytest.approx(1.15)
+    assert (slow.delayed, calm.delayed) == (0.5, 0.0)
+    assert slow.quartiles_s == calm.quartiles_s
+    assert slow.uncertainty > 2 * calm.uncertainty
+
+
+def test_what_comes_in_spells_makes_a_time_less_sure() -> None:
+    """Repetitions that are alike for a while tell less than as many that are not."""
+    mixed = np.tile([1.0, 1.5], 24)
+    in_spells = np.sort(mixed)
+
+    cells = [Cell("ping", (0, 1), 1, 1, times_s) for times_s in (mixed, in_spells)]
+    spread = [cell.uncertainty for cell in cells]
+
+    assert spread[0] < spread[1]
+
+
+def test_lines_are_fitted_as_by_scipy() -> None:
+    """Many at once, the same terms and costs; noise pushes some terms against their bound."""
+    rng = np.random.default_rng(5)
+    matrix = np.add(rng.integers(0, 4, (12, 3)), [1.0, 0.0, 0.0])
+    sure, ones = np.full(12, 20.0), np.ones(3)
+    times_s = matrix @ [1.0, 0.05, 2.0] * np.exp(0.3 * rng.standard_normal((20, 12)))
+
+    found = Lines(matrix, sure, ones, 0 * ones).fit(times_s)
+
+    assert (found.terms[:, 1] == 0).any()
+    for terms, cost, row in zip(*found, times_s, strict=True):
+        errors = partial(_relative_errors, sure, matrix, row)
+        other = least_squares(
+            errors, ones, bounds=(1e-12, np.inf), loss="soft_l1", xtol=1e-12, ftol=1e-12
+        )
+        assert cost == pytest.approx(other.cost, rel=1e-6)
+        np.testing.assert_allclose(terms, other.x, rtol=1e-3, atol=1e-4)
+
+
+def _relative_errors(sure: Any, matrix: Any, times_s: Any, x: Any) -> Any:
+    return sure * (np.log(matrix @ x) - np.log(times_s))
+
+
 def test_the_same_seed_gives_the_same_intervals() -> None:
     """Another one gives others, around the same values."""
     table = synthetic(ranks=2, efficiency={})
@@ -123,8 +193,26 @@ def test_a_bucket_s_burst_is_seen_and_does_not_spoil_the_rate() -> None:
     found = fit(synthetic(burst_bytes=20_000))
 
     assert found.numbers.rate_bps.value == pytest.approx(RATE_BPS, rel=0.01)
-    assert found.burst_bytes == pytest.approx(20_000, rel=0.3)
+    assert found.numbers.burst_bytes.value == pytest.approx(20_000, rel=0.3)
     assert any("token bucket" in note for note in found.notes)
+
+
+def test_a_burst_that_is_not_sure_widens_the_interval_of_the_rate() -> None:
+    """It is found anew in every draw."""
+    table = synthetic(ranks=2, efficiency={}, burst_bytes=20_000)
+    half = np.random.default_rng(3).random(len(table)) < 0.5  # the bucket was empty at these
+    mixed = table.assign(
+        seconds=table["seconds"].where(half, synthetic(ranks=2, efficiency={})["seconds"])
+    )
+    sure, unsure = fit(table).numbers, fit(mixed).numbers
+
+    assert unsure.burst_bytes.low < unsure.burst_bytes.high
+    assert width(unsure.rate_bps) > width(sure.rate_bps)
+
+
+def width(estimate: Estimate) -> float:
+    """From end to end."""
+    return estimate.high - estimate.low
 
 
 def test_two_ranks_on_half_duplex_links_share_a_medium() -> None:
@@ -136,6 +224,33 @@ def test_two_ranks_on_half_duplex_links_share_a_medium() -> None:
     assert two.notes == ()
     assert isinstance(four.network("n", {}), Links)
     assert any("half duplex" in note for note in four.notes)
+
+
+def test_more_than_half_duplex_explains_is_told_of() -> None:
+    """Such as on the loopback, where a byte each way costs the same cores."""
+    found = fit(synthetic(ranks=2, duplex=2.6, efficiency={}))
+
+    assert isinstance(found.network("n", {}), Medium)
+    assert [note for note in found.notes if "2.60 times as long" in note] == list(found.notes)
+
+
+def test_a_duplex_factor_between_is_told_of() -> None:
+    """And, where the interval has both, that the choice is not sure."""
+    between = fit(synthetic(ranks=2, duplex=1.3, efficiency={}))
+    on_the_edge = fit(synthetic(ranks=2, duplex=1.5, noise=0.05, efficiency={}))
+
+    assert any("neither full nor half duplex" in note for note in between.notes)
+    assert any("full or half duplex is not sure" in note for note in on_the_edge.notes)
+
+
+def test_times_that_the_model_does_not_explain_are_told_of() -> None:
+    """By R², whatever the intervals say."""
+    table = synthetic(ranks=2, efficiency={})
+    factor = table.groupby(["kind", "bytes", "messages"]).ngroup().map(lambda n: 30.0 ** (n % 3))
+    found = fit(table.assign(seconds=table["seconds"] * factor))
+
+    assert found.r_squared < 0.9
+    assert any(note.startswith("R² of messages is only") for note in found.notes)
 
 
 def test_links_that_differ_are_told_of() -> None:
@@ -242,78 +357,22 @@ def _sizes(planned: Iterable[Case], kind: str) -> set[int]:
     return {case.nbytes for case in planned if case.kind == kind}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--ranks", "1", "--out", "n.toml"], "needs 2 ranks or more"),
-        (["--out", "n.json"], "whose name ends in .toml"),
-        (["--out", "none/n.toml"], "does not exist"),
-        (["--out", "n.toml", "--figure", "f.txt"], "must end in .png, .svg or .pdf"),
-        (["--out", "n.toml", "--rate", "5"], "has no unit"),
-        (["--out", "n.toml", "--backend", "nccl", "--rate", "1Gbit/s"], "NCCL does not use"),
-    ],
-)
-def test_requests_that_cannot_be_met_are_refused_at_once(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    """Before anything is measured."""
-    monkeypatch.chdir(tmp_path)
-    assert call(["calibrate", *arguments]) == BAD_INPUT
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize("effort", [FULL, QUICK])
+def test_short_cases_are_measured_in_rounds_and_long_ones_once(effort: Effort) -> None:
+    """Each as often as the effort says in all; the first round is in order."""
+    planned = cases(effort, 2, 12.5e6)
+    made = visits(effort, planned)
+    total: Counter[Case] = Counter()
+    for case, repetitions in made:
+        total[case] += repetitions
+
+    assert [case for case, _ in made[: len(planned)]] == planned
+    assert total == {case: effort.repetitions(case) for case in planned}
+    assert set(Counter(case for case, _ in made).values()) == {1, effort.rounds}
 
 
-@pytest.mark.slow
-def test_two_ranks_on_the_loopback_give_a_network_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its numbers are those of some network, and another command takes it."""
-    monkeypatch.chdir(tmp_path)
-    command = ["calibrate", "--quick", "--out", "net.toml", "--figure", "fit.svg", "--json"]
-    assert call(command) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["measured"] == "gloo, 2 ranks, quick"
-    assert {"net.toml", "net.parquet", "net.csv", "fit.svg"} == {
-        path.name for path in tmp_path.iterdir()
-    }
-    network = load(Path("net.toml"))
-    assert isinstance(network, Links | Medium)
-    assert 1e8 < network.rate_bps < 1e12
-    assert 1e-6 < network.latency_s + network.message_s < 1e-2
-    assert set(told["efficiency"]) == set(COLLECTIVES)
-    table = pd.read_parquet("net.parquet")
-    assert tuple(table) == COLUMNS
-    assert (table["seconds"] > 0).all()
-    pd.testing.assert_frame_equal(table, pd.read_csv("net.csv"))
-    assert call(["predict", "--device", "l20", "--network", "net.toml", "--ranks", "2"]) == 0
+def test_repetitions_of_later_rounds_are_numbered_on() -> None:
+    """So the table tells them apart."""
+    rows = Case("ping", (0, 1), 8).rows([0.1, 0.2], first=6)
 
-
-@pytest.mark.slow
-def test_torchrun_s_ranks_calibrate_together(tmp_path: Path) -> None:
-    """Rank 0 writes the file; so a network between hosts is measured."""
-    module = ["-m", "simnet", "calibrate", "--quick", "--out", str(tmp_path / "net.toml")]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", *module]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-
-    assert done.returncode == 0, done.stderr
-    assert load(tmp_path / "net.toml").source["measured"] == "gloo, 2 ranks, quick"
-    assert done.stdout.count("efficiency of all_gather") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", ["raise", "kill", "exit"])
-def test_a_rank_that_fails_is_named_and_none_is_left(how: str) -> None:
-    """Whether it says why, is killed, or just ends."""
-    script = [sys.executable, str(LIVE / "failing_rank.py"), how]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=60, check=False)
-    expected = {
-        "raise": "rank 1: ValueError: out of luck",
-        "kill": "rank 1 was killed by signal 9",
-        "exit": "rank 1 ended with exit code 7: last words",
-    }
-
-    assert done.stdout.splitlines() == [expected[how], "0 left"], done.stderr
+    assert [(row["repetition"], row["seconds"]) for row in rows] == [(6, 0.1), (7, 0.2)]

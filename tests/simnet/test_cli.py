@@ -121,7 +121,7 @@ def test_a_trace_is_exported_for_perfetto(recording: Path, tmp_path: Path, name:
     assert sum(event["ph"] == "X" for event in events) > 50
 
 
-@pytest.mark.parametrize("what", ["models", "schedules", "networks", "devices"])
+@pytest.mark.parametrize("what", ["models", "schedules", "codecs", "networks", "devices"])
 def test_what_there_is_to_choose_from_is_listed(
     what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

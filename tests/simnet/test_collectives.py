@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import pytest
 import simpy
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from simnet.network.collectives import direct, doubling, hierarchical, ring, tree
 from simnet.network.collectives.flow import Flow, Lowering, Round, backwards
@@ -81,6 +79,24 @@ def folded(n: int) -> Form:
     )
 
 
+def eager(n: int) -> Callable[[float, float], float]:
+    """When the last place of a binomial tree has what each sends to all its children at once."""
+    children = [sum(parent_of(child) == place for child in range(1, n)) for place in range(n)]
+
+    def have_s(place: int, a: float, b: float) -> float:
+        if not place:
+            return 0.0
+        parent = parent_of(place)
+        return have_s(parent, a, b) + children[parent] * b + a
+
+    return lambda a, b: max(have_s(place, a, b) for place in range(n))
+
+
+def parent_of(place: int) -> int:
+    """Without its highest bit."""
+    return place - (1 << place.bit_length() - 1)
+
+
 def closed_form(kind: str, name: str, n: int) -> Form:
     """As docs/collectives.md has them."""
     part = 1 / n
@@ -105,6 +121,7 @@ def closed_form(kind: str, name: str, n: int) -> Form:
         "all_to_all=direct": Form(1, others, lambda a, b: a + others * part * b),
         "all_to_all=ring": steps(n * others // 2, part, n),
         "broadcast=tree": Form(lg(n), others, binomial(n)),
+        "broadcast=eager-tree": Form(lg(n), others, eager(n)),
         "broadcast=chain": Form(others, others, lambda a, b: others * (a + b)),
         "broadcast=direct": Form(1, others, lambda a, b: a + others * b),
     }
@@ -340,57 +357,3 @@ def test_hosts_with_unlike_numbers_of_ranks_are_refused() -> None:
     assert hierarchical.hosts([5, 1, 4, 0], 4) == [[5, 4], [1, 0]]
     with pytest.raises(InputError, match="6 ranks do not divide into whole hosts: 4 on host 0, 2"):
         hierarchical.hosts(range(6), 4)
-
-
-@st.composite
-def matrices(draw: st.DrawFn) -> list[list[int]]:
-    """Bytes from each rank to each."""
-    n = draw(st.integers(1, 6))
-    row = st.lists(st.integers(0, 1000), min_size=n, max_size=n)
-    return draw(st.lists(row, min_size=n, max_size=n))
-
-
-@given(matrices())
-@settings(max_examples=30, deadline=None)
-def test_an_all_to_all_of_sizes_moves_just_these_and_no_slower_than_its_bound(
-    sizes: list[list[int]],
-) -> None:
-    """At once: as fast as the busiest link. In pairs: at most the largest message of each round."""
-    n = len(sizes)
-    pairs = [(i, j) for i in range(n) for j in range(n) if i != j and sizes[i][j]]
-    for of in (direct.all_to_all_of, direct.pairwise_all_to_all_of):
-        flows = [*chain(*of(range(n), sizes))]
-        assert sorted(flows) == sorted(Flow(i, j, sizes[i][j]) for i, j in pairs)
-    rounds = direct.pairwise_all_to_all_of(range(n), sizes)
-    pairs_s = took(lambda ranks, _: direct.pairwise_all_to_all_of(ranks, sizes), n, 0)
-    most_s = sum(LATENCY_S + max(flow.nbytes for flow in flows) / BYTES_PER_S for flows in rounds)
-    assert pairs_s <= most_s * (1 + 1e-12)
-    direct_s = took(lambda ranks, _: direct.all_to_all_of(ranks, sizes), n, 0)
-    busiest = max([0, *sent(rounds).values(), *received(rounds).values()])
-    assert direct_s >= (busiest / BYTES_PER_S + LATENCY_S * bool(pairs)) * (1 - 1e-12)
-
-
-def test_equal_sizes_are_the_uniform_all_to_all() -> None:
-    """Both ways, and in the same time."""
-    sizes = [[6.0] * 4] * 4
-    assert direct.pairwise_all_to_all_of(range(4), sizes) == direct.pairwise_all_to_all(
-        range(4), 24.0
-    )
-    (one,) = direct.all_to_all_of(range(4), sizes)
-    assert sorted(one) == sorted(*direct.all_to_all(range(4), 24.0))
-
-
-@pytest.mark.parametrize(
-    ("sizes", "said"),
-    [
-        ([[0, 1]], r"sizes has 1 rows of \[2\] columns, expected 2 of 2"),
-        ([[0, 1], [1]], r"sizes has 2 rows of \[1, 2\] columns"),
-        ([[0, -1], [1, 0]], r"sizes\[0\]\[1\] is -1, expected >= 0"),
-        ([[0, 1], [float("nan"), 0]], r"sizes\[1\]\[0\] is nan"),
-    ],
-)
-def test_sizes_that_make_no_sense_are_refused(sizes: list[list[float]], said: str) -> None:
-    """By place."""
-    for of in (direct.all_to_all_of, direct.pairwise_all_to_all_of):
-        with pytest.raises(InputError, match=said):
-            of(range(2), sizes)

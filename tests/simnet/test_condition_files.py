@@ -6,8 +6,11 @@ import math
 import re
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from simnet.network.conditions.conditions import (
@@ -21,8 +24,10 @@ from simnet.network.conditions.reading import open_conditions, read
 from simnet.network.conditions.spells import Once, Recurring
 from simnet.network.conditions.under import Named, Under
 from simnet.network.fields import Fields
+from simnet.network.graph import Graph
+from simnet.network.link import Link, Switch
 from simnet.network.presets import NETWORKS
-from simnet.network.topology import Links
+from simnet.network.topology import Islands, Links, Medium
 from traces.errors import InputError
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "conditions.md"
@@ -89,6 +94,9 @@ def test_a_spell_may_have_a_beginning_or_an_end_alone() -> None:
         ("[jitter]\nlatancy = '20us'", "f.toml: jitter.* key 'latancy': did you mean 'latency'"),
         ("[jitter]\nvariation = 0", "f.toml: jitter: variation is 0"),
         ("[jitter]\ncompute = -1", "f.toml: jitter: compute of jitter is -1"),
+        ("[jitter]\ncompute = 1e-200", "f.toml: jitter: compute .* expected 0, or 1e-06 to 1000"),
+        ("[jitter]\nvariation = 1e-200", "f.toml: jitter: variation .* expected 1e-06 to 1000"),
+        ("[jitter]\nvariation = 1e200", "f.toml: jitter: variation .* expected 1e-06 to 1000"),
         ("[[jitter]]\ncompute = 1", "f.toml: jitter: is .* expected a table"),
         ("[straggler]\nrank = 0", r"write \[\[straggler\]\]"),
         ("[[straggler]]\nrank = 0", r"straggler\[0\]: the key 'slowdown' is missing"),
@@ -141,7 +149,10 @@ def test_a_file_of_conditions_has_them_and_nothing_else(
     ("make", "message"),
     [
         (lambda: Jitter(-1.0), "mean_s of jitter is -1.0"),
+        (lambda: Jitter(1e7), "mean_s of jitter is 10000000.0, expected 0 to 1e.06 seconds"),
+        (lambda: Jitter(math.nan), "mean_s of jitter is nan"),
         (lambda: Jitter(1.0, 0.0), "variation of jitter is 0.0"),
+        (lambda: Straggler(3, 1e7), "slowdown of straggler 3 is 10000000.0, expected more than 0"),
         (lambda: Jitter(compute=math.nan), "compute of jitter is nan"),
         (lambda: Straggler(-1, 2.0), "rank of a straggler is -1"),
         (lambda: Straggler(3, 0.0), "slowdown of straggler 3 is 0.0"),
@@ -160,14 +171,17 @@ def test_a_file_of_conditions_has_them_and_nothing_else(
         (lambda: with_links(stragglers=(Straggler(2, 2.0),)), "no rank 2; expected one of 0 to 1"),
         (lambda: with_links(background=(Background(1.0, ranks=(0, 5)),)), "no rank 5"),
         (lambda: with_links(background=(Background(1.0, ranks=(1, 1)),)), "rank 1 to itself"),
-        (lambda: with_links(background=(Background(1.0, ("uplink",)),)), "unknown hop of network"),
+        (
+            lambda: with_links(background=(Background(1.0, ("uplink",)),)),
+            "unknown hop of network 'test' with",
+        ),
         (
             lambda: with_links(degradations=(Degradation(("rank 0 oot",), 0.5),)),
             "did you mean 'rank 0 out'",
         ),
         (
             lambda: with_links(topology=NETWORKS["infinite"], degradations=(OUTAGE,)),
-            "'rank 0 out' is infinite",
+            "degradation: the rate of hop 'rank 0 out' of network 'infinite' is infinite",
         ),
         (
             lambda: with_links(
@@ -183,6 +197,95 @@ def test_conditions_that_cannot_be_are_refused(make: Callable[[], object], messa
         make()
 
 
+GRAPH = Graph(
+    "racks",
+    ("a", "b", "c"),
+    tuple(Link(f"l{n}", (node, "s"), 8.0, half_duplex=node == "c") for n, node in enumerate("abc")),
+    switches=(Switch("s", 8.0),),
+)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_a_graph_has_all_its_links_whoever_uses_them(ranks: int) -> None:
+    """What few ranks do not cross does no harm; what is not there is refused."""
+    hops = ("l0 >", "l0 <", "l1 >", "l1 <", "l2", "s")
+    conditions = Conditions(
+        stragglers=(Straggler(2, 2.0),),
+        background=(Background(1.0, ranks=(1, 2)), Background(1.0, hops)),
+        degradations=(Degradation(hops, 0.5),),
+    )
+    under = Under(replace(GRAPH, conditions=conditions), conditions, ranks)
+    assert list(under.sites.named(conditions.degradations[0])) == list(GRAPH.hops.values())
+    with pytest.raises(InputError, match="did you mean 'l1 >'"):
+        Under(GRAPH, Conditions(degradations=(Degradation(("l1>",), 0.5),)), ranks)
+    with pytest.raises(InputError, match="background: there is no rank 3; expected one of 0 to 2"):
+        Under(GRAPH, Conditions(background=(Background(1.0, ranks=(0, 3)),)), ranks)
+
+
+def test_a_straggler_that_does_not_take_part_is_harmless_only_in_the_machine_s_own_file() -> None:
+    """Whoever asks for one with so many ranks has made a mistake."""
+    slow = Conditions(stragglers=(Straggler(2, 2.0),))
+    assert Under(replace(GRAPH, conditions=slow), slow, 2).ranks == 2
+    with pytest.raises(InputError, match="straggler: there is no rank 2; expected one of 0 to 1"):
+        Under(GRAPH, slow, 2)
+
+
+@pytest.mark.parametrize(
+    ("topology", "hops", "missing"),
+    [
+        (LINKS, "rank 0 out, rank 0 in, rank 1 out, rank 1 in", "rank 2 in"),
+        (Medium("radio", 8.0), "medium", "rank 0 out"),
+        (
+            Islands("i", 2, LINKS, LINKS),
+            "rank 1 in, rank 1 out, island 0 in, island 0 out",
+            "island 1 in",
+        ),
+    ],
+    ids=lambda each: getattr(each, "name", ""),
+)
+def test_a_network_of_any_size_has_the_hops_of_its_ranks(
+    topology: Named, hops: str, missing: str
+) -> None:
+    """Also the way out of an island that they do not leave; none of other ranks."""
+    there = tuple(hops.split(", "))
+    with_links(topology=topology, degradations=(Degradation(there, 0.5),))
+    with pytest.raises(InputError, match=f"unknown hop of network .* with 2 ranks: '{missing}'"):
+        with_links(topology=topology, degradations=(Degradation((missing,), 0.5),))
+
+
+def test_one_rank_alone_has_a_link() -> None:
+    """So that a file can be used for it too."""
+    half = Conditions(degradations=(Degradation((OUT, "rank 0 in"), 0.5),))
+    assert Under(LINKS, half, 1).ranks == 1
+
+
+def test_what_is_out_of_place_is_told_with_its_file_and_table(tmp_path: Path) -> None:
+    """Also where only the number of ranks shows it."""
+    file = tmp_path / "c.toml"
+    file.write_text("[[background]]\nsrc = 0\ndst = 5\nrate = '1Gbit/s'\n")
+    with pytest.raises(InputError, match=r"c.toml: background\[0\]: there is no rank 5; expected"):
+        Under(LINKS, open_conditions(file), 2)
+
+
+def test_conditions_are_said_in_words() -> None:
+    """With where and when."""
+    conditions = Conditions(
+        Jitter(1e-4, compute=0.1),
+        (Straggler(1, 1.5),),
+        (Background(1e9, (OUT,), spells=Once(2.0)), Background(1e9, ranks=(0, 1))),
+        (Degradation((OUT,), 0.5, Recurring(1.0, 4.0)), OUTAGE),
+    )
+    assert list(conditions.sentences()) == [
+        "messages are late by 100 µs on average, variation 1",
+        "computes vary, by 0.1 of their time",
+        "computes of rank 1 take 1.5 times as long",
+        "other traffic of up to 1.00 Gbit/s over rank 0 out, from 2.00 s on",
+        "other traffic of up to 1.00 Gbit/s from rank 0 to rank 1, all the time",
+        f"{OUT} at 0.5 of the rate, at random, for 1.00 s at a time and 4.00 s apart on average",
+        "outage of rank 0 out, from 1.00 s to 2.00 s",
+    ]
+
+
 def test_a_name_says_what_the_conditions_are() -> None:
     """Of tables and traces; and the seed, where there is luck."""
     conditions = Conditions(
@@ -196,3 +299,10 @@ def test_a_name_says_what_the_conditions_are() -> None:
         "outage, seed 7"
     )
     assert with_links(stragglers=(Straggler(1, 2.0),)).name == "test with straggler 1:2"
+
+
+def test_recurring_spells_begin_and_end_in_turn() -> None:
+    """In rising order, for ever."""
+    edges = list(islice(Recurring(1.0, 2.0).edges(np.random.default_rng(0)), 1000))
+    assert edges == sorted(edges)
+    assert edges[-1] == pytest.approx(500 * 3.0, rel=0.2)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -21,13 +22,16 @@ from simnet.drivers.simulated import simulate
 from simnet.job import Job
 from simnet.network.carriage import then
 from simnet.network.conditions.conditions import (
+    LEAST_VARIATION,
+    MOST_JITTER_S,
+    MOST_VARIATION,
     Background,
     Conditions,
     Degradation,
     Jitter,
     Straggler,
 )
-from simnet.network.conditions.spells import Once, Recurring, Switch
+from simnet.network.conditions.spells import Once, Recurring, Toggle
 from simnet.network.conditions.under import Named, Under
 from simnet.network.network import Exchange, Line, Network
 from simnet.network.presets import NETWORKS
@@ -49,7 +53,8 @@ BYTES_PER_S, LATENCY_S = 64.0, 0.25
 LINKS = Links("test", rate_bps=8 * BYTES_PER_S, latency_s=LATENCY_S)
 OUT, IN = "rank 0 out", "rank 1 in"
 JOB = Job("dit-nano", ranks=4, steps=3)
-COST = Roofline(device("l20"))
+#: Transfers take nothing of the processor: times are those of the computes alone.
+COST = Roofline(replace(device("l20"), transfer_share=0.0))
 ETHERNET = NETWORKS["ethernet-1g"]
 SCHEDULES: tuple[Schedule, ...] = (RingAttention(), DistriFusion())
 
@@ -245,6 +250,7 @@ def test_spells_at_random_depend_on_the_time_and_not_on_who_uses_the_link(
         (Background(2 * BYTES_PER_S, (IN,)), 10 / 0.75),  # it wants less: the message has the rest
         (Background(8 * BYTES_PER_S, (OUT,), spells=Once(2.0, 8.0)), 13.0),
         (Background(8 * BYTES_PER_S, ranks=(1, 0)), 10.0),  # the other direction
+        (Background(2 * BYTES_PER_S, (OUT, OUT)), 10 / 0.75),  # named twice is named
     ],
 )
 def test_background_takes_its_fair_share(background: Background, left_s: float) -> None:
@@ -270,9 +276,9 @@ def test_spells_hold_for_their_share_of_the_time(share: float) -> None:
     for time_s in (0.0, 0.3, 5.0):
         held = 0
         for seed in range(runs):
-            switch = Switch(spells.edges(np.random.default_rng(seed)))
-            switch.advance(time_s)
-            held += switch.on
+            toggle = Toggle(spells.edges(np.random.default_rng(seed)))
+            toggle.advance(time_s)
+            held += toggle.on
         error = math.sqrt(share * (1 - share) / runs)
         assert held / runs == pytest.approx(share, abs=4 * error)
 
@@ -287,6 +293,16 @@ def test_a_background_flow_carries_its_mean_load() -> None:
     # sqrt(2 (lasts apart)^2 / (lasts + apart)^3 t), for exponential lengths.
     sd = math.sqrt(2 * (lasts_s * apart_s) ** 2 / (lasts_s + apart_s) ** 3 / left_s)
     assert load == pytest.approx(0.25 * lasts_s, abs=4 * 0.25 * sd)
+
+
+@pytest.mark.parametrize("variation", [LEAST_VARIATION, MOST_VARIATION])
+@pytest.mark.parametrize("mean_s", [1e-300, MOST_JITTER_S])
+def test_jitter_is_a_number_up_to_its_bounds(variation: float, mean_s: float) -> None:
+    """It may come out as 0."""
+    network = with_links(jitter=Jitter(mean_s, variation, compute=variation))
+    pace = network.pace(0)
+    drawn = [*_lateness(network, 20), *(pace(1.0) for _ in range(20))]
+    assert all(0 <= each < math.inf for each in drawn)
 
 
 @pytest.mark.parametrize("variation", [0.3, 1.0, 2.0])
@@ -380,10 +396,3 @@ def test_a_deadlock_is_seen_in_spite_of_endless_background(
     )
     with pytest.raises(ScheduleError, match="deadlock: no rank can go on"):
         toy([program(0), program(1)], network)
-
-
-def test_recurring_spells_begin_and_end_in_turn() -> None:
-    """In rising order, for ever."""
-    edges = list(islice(Recurring(1.0, 2.0).edges(np.random.default_rng(0)), 1000))
-    assert edges == sorted(edges)
-    assert edges[-1] == pytest.approx(500 * 3.0, rel=0.2)

@@ -112,6 +112,13 @@ def test_of_routes_as_long_the_widest_is_taken_then_the_first_by_name() -> None:
     assert names(alike, 1, 0) == ["x-b", "a-x"]
 
 
+def test_a_wider_beginning_does_not_win_where_the_end_is_narrow() -> None:
+    """Both ways are as wide on the whole, and the first by name has the narrower beginning."""
+    network = graph(link("a-x", 4.0), link("x-t"), link("a-y"), link("y-t"), link("t-b", 2.0))
+
+    assert names(network, 0, 1) == ["a-x", "x-t", "t-b"]
+
+
 def test_a_switch_s_own_capacity_counts_as_width() -> None:
     """Two ways that differ in nothing else."""
     links = (link("a-x"), link("x-b"), link("a-y"), link("y-b"))
@@ -153,7 +160,9 @@ def graphs(draw: st.DrawFn) -> Graph:
     ends += [pair for pair in draw(st.lists(pairs, max_size=8)) if pair[0] != pair[1]]
     rates = st.integers(1, 3).map(float)
     links = (Link(f"l{n}", pair, draw(rates)) for n, pair in enumerate(ends))
-    return Graph("random", tuple(ranks), tuple(links))
+    joined = [node for node in inner if any(node in pair for pair in ends)]
+    switches = (Switch(node, draw(rates)) for node in joined if draw(st.booleans()))
+    return Graph("random", tuple(ranks), tuple(links), switches=tuple(switches))
 
 
 def all_ways(network: Graph, node: str, end: str, seen: tuple[str, ...] = ()) -> Any:
@@ -170,17 +179,24 @@ def all_ways(network: Graph, node: str, end: str, seen: tuple[str, ...] = ()) ->
 
 
 @given(graphs())
-def test_no_way_is_shorter_and_none_as_short_is_wider(network: Graph) -> None:
-    """Against all ways there are."""
+def test_a_route_is_the_first_by_name_of_the_widest_of_the_shortest(network: Graph) -> None:
+    """Against all ways there are; and its way back is the same."""
 
-    def merit(way: tuple[Link, ...]) -> tuple[float, ...]:
-        return len(way), -min(link.payload_bps for link in way)
+    def merit(way: tuple[Link, ...], start: str) -> tuple[object, ...]:
+        passed, node = [], start
+        for link in way[:-1]:
+            node = link.other(node)
+            passed.append(node)
+        rates = [switch.rate_bps for switch in network.switches if switch.name in passed]
+        rates += [link.payload_bps for link in way]
+        return len(way), -min(rates), [link.name for link in way]
 
     for src in range(network.places):
         for dst in range(src + 1, network.places):
-            ways = all_ways(network, network.node(src), network.node(dst))
+            start = network.node(src)
+            ways = all_ways(network, start, network.node(dst))
             route = network.route(src, dst)
-            assert merit(route) == min(map(merit, ways))
+            assert route == min(ways, key=lambda way: merit(way, start))
             assert network.route(dst, src) == route[::-1]
             node = network.node(src)
             for one, following in pairwise(route):
@@ -267,6 +283,11 @@ def test_pcie_links_that_make_a_cycle_are_refused_by_name() -> None:
         ({"ranks": ("r0", "x")}, "rank 1 sits on 'x', to which no link leads"),
         ({"links": (link("r0-s"), link("r0-s"))}, "link or switch 'r0-s' is there 2 times"),
         ({"switches": (Switch("r0-s", 1.0),)}, "link or switch 'r0-s' is there 2 times"),
+        (
+            {"switches": (Switch("r1", 1.0),)},
+            "there is a switch 'r1' where a rank sits, .* its own",
+        ),
+        ({"routes": (ByHand("r0", "r0", ()),)}, "'r0' to 'r0': no message goes from a rank to its"),
         ({"switches": (Switch("t", 1.0),)}, "there is a switch 't', to which no link leads"),
         ({"links": (link("r0-s"), link("r1-t"))}, "no way from rank 0 .r0. to rank 1 .r1."),
         ({"staged_through": ("m",)}, "staged_through names 'm', to which no link leads"),
@@ -309,13 +330,28 @@ def test_memory_that_not_all_can_reach_is_refused() -> None:
         ({"efficiency": 0.0}, "efficiency is 0.0, expected more than 0, 1 or less"),
         ({"efficiency": 1.5}, "efficiency is 1.5"),
         ({"ends": ("a", "a")}, "joins 'a' to itself"),
-        ({"name": "x >"}, "its name ends as its sides' do"),
+        ({"name": "x >"}, "its name ends as those of links' sides do"),
     ],
 )
 def test_links_that_cannot_be_are_refused(numbers: dict[str, Any], message: str) -> None:
     """With the link's name and the field at fault."""
     with pytest.raises(InputError, match=f"link '.*{message}"):
         replace(link("a-b"), **numbers)
+
+
+def test_a_switch_cannot_have_the_name_of_a_link_s_side() -> None:
+    """Else one would be taken for the other."""
+    with pytest.raises(InputError, match="switch 'l-0 >': its name ends as those of links' sides"):
+        Switch("l-0 >", 1.0)
+
+
+def test_a_graph_knows_all_its_hops() -> None:
+    """Of half-duplex links and switches one, and of what no message crosses too."""
+    network = graph(link("a-s"), link("s-b", half_duplex=True), link("s-t", 4.0))
+    network = replace(network, switches=(Switch("s", 6.0),))
+
+    rates = {"a-s >": 8.0, "a-s <": 8.0, "s-b": 8.0, "s-t >": 4.0, "s-t <": 4.0, "s": 6.0}
+    assert network.hops == {name: Hop(name, rate) for name, rate in rates.items()}
 
 
 def test_more_ranks_than_places_are_refused() -> None:

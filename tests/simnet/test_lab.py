@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -45,8 +46,9 @@ def said(site: Lab, rank: int, *words: str) -> str:
     [
         (lambda: Lab([]), "0 hosts, expected 1 to 250"),
         (lambda: Host(1e6, ranks=0), "a host has 0 ranks"),
-        (lambda: Bucket(0.0), "a link's rate is 0.0"),
-        (lambda: Bucket(float("inf")), "a link's rate is inf"),
+        (lambda: Bucket(0.0), "carries 0 bit/s, expected 10.0 kbit/s to 1.00 Tbit/s"),
+        (lambda: Bucket(float("inf")), "carries inf bit/s, expected 10.0 kbit/s"),
+        (lambda: Host(1.0), "carries 1.00 bit/s, expected 10.0 kbit/s"),
     ],
 )
 def test_labs_that_make_no_sense_are_refused(make: Callable[[], object], message: str) -> None:
@@ -90,6 +92,15 @@ def test_without_iproute2_a_lab_says_what_it_needs(
         raise AssertionError
 
 
+@pytest.mark.parametrize("rate_bps", [10e3, 1e6, 1e9, 1e12])
+def test_a_bucket_is_told_in_whole_numbers(rate_bps: float) -> None:
+    """Of bits a second and of bytes."""
+    words = Bucket(rate_bps).words()
+
+    assert words[:3] == ["tbf", "rate", f"{rate_bps:.0f}bit"]
+    assert all(words[place].isdigit() for place in (4, 6))
+
+
 class TestNamespaces:
     """With real ones."""
 
@@ -108,6 +119,16 @@ class TestNamespaces:
             assert len(re.findall(r"tbf .* rate (50|20)Mbit", shown)) == 2
         assert namespaces() == []
 
+    @pytest.mark.parametrize("rate_bps", [10e3, 1e12])
+    def test_a_link_can_have_the_least_and_the_most_rate(self, rate_bps: float) -> None:
+        """The burst is what the bucket says of it."""
+        with Lab([Host(rate_bps)]) as site:
+            shown = said(site, 0, "tc", "-j", "qdisc", "show", "dev", "eth0")
+
+        (options,) = [each["options"] for each in json.loads(shown) if each["kind"] == "tbf"]
+        assert options["rate"] * 8 == rate_bps
+        assert options["burst"] == pytest.approx(Bucket(rate_bps).burst_bytes, rel=0.01)
+
     def test_a_lab_is_gone_after_a_failure_inside(self) -> None:
         """Whatever it was."""
         inside: list[str] = []
@@ -123,8 +144,11 @@ class TestNamespaces:
         assert namespaces() == []
 
     def test_a_lab_that_cannot_be_made_leaves_nothing(self) -> None:
-        """tc refuses a rate of less than a byte a second; the namespaces were there already."""
-        with pytest.raises(RunError, match="tc -n"), Lab([Host(1e8), Host(0.01)]):
+        """The second host's name is taken; the switch and the first host were there already."""
+        site = Lab([Host(1e8), Host(1e8)])
+        taken = site.command(1, [])[3]
+        subprocess.run(["ip", "netns", "add", taken], check=True)
+        with pytest.raises(RunError, match="File exists"), site:
             raise AssertionError
         assert namespaces() == []
 

@@ -16,12 +16,17 @@ from hypothesis import strategies as st
 from simnet.network.collectives import direct, doubling, ring, tree
 from simnet.network.collectives.flow import Lowering
 from simnet.network.collectives.hierarchical import HIERARCHICAL, on_hosts
-from simnet.network.collectives.named import SELECTIONS, Chosen, algorithm, selection
-from simnet.network.collectives.nccl import MOST_CHUNKS, Line, chunks, neighbours
+from simnet.network.collectives.named import (
+    SELECTIONS,
+    Chosen,
+    algorithm,
+    selection,
+    with_efficiency,
+)
+from simnet.network.collectives.nccl import MOST_CHUNKS, Bottleneck, chunks, neighbours
 from simnet.network.collectives.overlay import pipelined
 from simnet.network.collectives.selection import ALGORITHMS, GLOO, RING, Efficient, Fixed, Selection
-from simnet.network.network import Exchange
-from simnet.network.network import Line as Queue
+from simnet.network.network import Exchange, Line
 from simnet.network.path import Hop, Path
 from simnet.network.presets import network
 from simnet.network.topology import Islands, Links, Medium, Topology
@@ -34,7 +39,7 @@ def took(chosen: Selection, kind: str, ranks: int, nbytes: int, links: Topology 
     """Seconds on idle links."""
     env = simpy.Environment()
     members = tuple(range(ranks))
-    exchange = Exchange(kind, members, nbytes, Queue("world", members), 0, (0.0,) * ranks)
+    exchange = Exchange(kind, members, nbytes, Line("world", members), 0, (0.0,) * ranks)
     replace(links, collectives=chosen).traffic(env).carry(exchange)
     env.run()
     return float(env.now)
@@ -56,7 +61,7 @@ def test_every_selection_carries_every_kind(name: str, kind: str) -> None:
         ("ring", "all_to_all", direct.pairwise_all_to_all),
         ("gloo", "all_gather", ring.all_gather),
         ("gloo", "all_reduce", ring.all_reduce),
-        ("gloo", "broadcast", tree.broadcast),
+        ("gloo", "broadcast", tree.eager_broadcast),
         ("gloo", "all_to_all", direct.all_to_all),
         ("gloo", "reduce_scatter", ring.all_reduce),
         ("nccl", "all_gather", ring.all_gather),
@@ -200,13 +205,13 @@ def test_no_other_number_of_chunks_is_better(
     steps: int, nbytes: float, message_s: float, rate_bps: float
 ) -> None:
     """By the closed form of a pipeline; but for the limit."""
-    line = Line(message_s, rate_bps)
+    worst = Bottleneck(message_s, rate_bps)
 
     def time_s(count: int) -> float:
         rounds = steps + count - 1
-        return line.seconds(rounds, rounds * nbytes / count)
+        return worst.seconds(rounds, rounds * nbytes / count)
 
-    best = chunks(steps, nbytes, line)
+    best = chunks(steps, nbytes, worst)
     assert 1 <= best <= MOST_CHUNKS
     for other in (best - 1, best + 1):
         if 1 <= other <= MOST_CHUNKS:
@@ -230,6 +235,26 @@ def test_the_worst_path_between_neighbours_counts() -> None:
     assert neighbours(range(4), hosts) == (3.75, 10.0)
     assert neighbours(range(4), Medium("radio", 5.0)) == (0.0, 5.0)
     assert neighbours([0, 1], Links("infinite", math.inf)) == (0.0, math.inf)
+
+
+def test_a_link_that_is_crossed_twice_counts_twice() -> None:
+    """Also for the estimate: what goes through host memory has half of its rate."""
+    twice = Path((Hop("slot >", 8.0), Hop("memory", 10.0), Hop("memory", 10.0)), cap_bps=7.0)
+    assert twice.alone_bps == 5.0
+    staged = network("pcie-4-staged")
+    assert neighbours([0, 1], staged).rate_bps == staged.path(0, 1).alone_bps
+
+
+def test_efficiencies_join_those_that_a_selection_has() -> None:
+    """In one list, which its name says; of one kind there is one."""
+    half = selection("gloo,all_reduce=tree,all_gather@0.5")
+    both = with_efficiency(half, {"all_reduce": 0.25})
+    assert both == selection("gloo,all_reduce=tree,all_gather@0.5,all_reduce@0.25")
+    assert with_efficiency(half, {}) is half
+    with pytest.raises(
+        InputError, match=r"all_gather is given twice, as all_gather@0\.5 and as 0\.9"
+    ):
+        with_efficiency(half, {"all_gather": 0.9})
 
 
 class Upwards:

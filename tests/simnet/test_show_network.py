@@ -101,6 +101,64 @@ def test_json_has_plain_numbers(capsys: Capture) -> None:
     assert "CompactFusion" in value["source"]["machine"]
 
 
+BOX = """
+[links]
+rate = "1Gbit/s"
+[source]
+sizes = [1, 2.5]
+checked = true
+fits = [{ rate = 0.1 }, { rate = 0.2, latency = 3 }]
+[source.spread]
+rate = 0.1
+[[straggler]]
+rank = 6
+slowdown = 2.0
+[[outage]]
+hops = ["rank 6 in", "rank 6 out"]
+from = "2s"
+to = "3s"
+"""
+
+
+def test_conditions_are_shown_with_where_and_when(capsys: Capture, tmp_path: Path) -> None:
+    """A line each; and all of their numbers in the JSON."""
+    path = tmp_path / "box.toml"
+    path.write_text(BOX)
+
+    text = shown(capsys, str(path))
+    assert "conditions:\n  computes of rank 6 take 2 times as long\n" in text
+    assert "\n  outage of rank 6 in, rank 6 out, from 2.00 s to 3.00 s\n" in text
+    conditions = as_json(capsys, str(path))["conditions"]
+    assert conditions["degradations"] == [
+        {
+            "hops": ["rank 6 in", "rank 6 out"],
+            "factor": 0.0,
+            "spells": {"from_s": 2.0, "to_s": 3.0},
+            "where": f"{path}: outage[0]",
+        }
+    ]
+    assert as_json(capsys, "pcie-4")["conditions"] is None
+
+
+def test_sources_are_shown_as_people_write(capsys: Capture, tmp_path: Path) -> None:
+    """Lists and tables without brackets and quotes."""
+    path = tmp_path / "box.toml"
+    path.write_text(BOX)
+
+    text = shown(capsys, str(path))
+    assert "sizes: 1, 2.5\nchecked: true\nfits: rate 0.1; rate 0.2, latency 3\n" in text
+    assert "\nspread.rate: 0.1\n" in text
+
+
+def test_a_hop_that_is_not_there_is_refused_with_its_table(capsys: Capture, tmp_path: Path) -> None:
+    """Before anybody waits for a prediction."""
+    path = tmp_path / "box.toml"
+    path.write_text(BOX.replace("rank 6 in", "rnk 6 in"))
+
+    assert call(["show-network", str(path)]) == BAD_INPUT
+    assert f"{path}: outage[0]: unknown hop" in capsys.readouterr().err
+
+
 def test_any_number_of_ranks_is_written_as_inf(capsys: Capture) -> None:
     """JSON knows no infinity."""
     value = as_json(capsys, "shared-bucket-16g", "--ranks", "2", "--route", "1,0")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simnet.costs import Call, CostModel, Roofline
+from simnet.costs import Roofline, Scaled
 from simnet.devices import device
 from simnet.drivers.replay import replay
 from simnet.drivers.simulated import simulate
@@ -34,18 +33,6 @@ links = st.builds(
 schedules = st.sampled_from([RingAttention(), DistriFusion(), DistriFusion(warmup_steps=2)])
 
 
-@dataclass(frozen=True)
-class Times4:
-    """A device four times as slow."""
-
-    cost: CostModel
-    name: str = "four times as slow"
-
-    def seconds(self, call: Call) -> float:
-        """A power of two, so that no digit is lost."""
-        return 4 * self.cost.seconds(call)
-
-
 @settings(max_examples=10, deadline=None)
 @given(links, schedules)
 def test_the_same_inputs_give_the_same_trace_to_the_bit(net: Links, chosen: Schedule) -> None:
@@ -62,7 +49,7 @@ def test_four_times_all_times_gives_exactly_four_times_every_time_stamp(
     """Nothing has a scale of its own."""
     slow = Links("slow", net.rate_bps / 4, net.latency_s * 4)
     trace = simulate(chosen, JOB, COST, net).ops
-    slowed = simulate(chosen, JOB, Times4(COST), slow).ops
+    slowed = simulate(chosen, JOB, Scaled(COST, 4), slow).ops
     for column in ("start_s", "end_s", "cost_s"):
         pd.testing.assert_series_equal(slowed[column], 4 * trace[column], check_exact=True)
 

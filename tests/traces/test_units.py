@@ -67,6 +67,8 @@ def test_times_are_read_as_seconds_to_the_last_bit(text: str, time_s: float) -> 
         ("1,5 Gbit/s", "unknown unit ',5 Gbit/s'"),
         ("0 Gbit/s", "more than zero"),
         ("-1 Gbit/s", "more than zero"),
+        ("1e-320bit/s", "must be 0.001bit/s or more"),
+        ("1e-400bit/s", "more"),
     ],
 )
 def test_what_is_not_a_rate_is_refused_with_an_example(text: str, complaint: str) -> None:
@@ -84,7 +86,9 @@ def test_a_unit_in_the_wrong_case_is_refused_with_those_it_may_mean() -> None:
         parse_rate("100 mb/s")
 
 
-@pytest.mark.parametrize("text", ["nan s", "-1 s", "inf s", "inf", "3", "1 min", "1 MS", "s"])
+@pytest.mark.parametrize(
+    "text", ["nan s", "-1 s", "inf s", "inf", "3", "1 min", "1 MS", "s", "1e10s"]
+)
 def test_what_is_not_a_time_is_refused(text: str) -> None:
     """Times are finite, not negative, and have a unit."""
     with pytest.raises(InputError, match="time "):
@@ -104,6 +108,9 @@ def test_what_is_not_a_time_is_refused(text: str) -> None:
         (1e-9, "1.00 ns"),
         (1e-12, "1.00 ps"),
         (1e-15, "0.00100 ps"),
+        (1e-16, "1.00e-16 s"),
+        (-1e300, "-1.00e+300 s"),
+        (5e-324, "4.94e-324 s"),
         (-0.0031, "-3.10 ms"),
         (0.0, "0 s"),
         (-0.0, "0 s"),
@@ -128,6 +135,7 @@ def test_times_have_three_digits_and_the_unit_that_suits(time_s: float, text: st
         (999_500, "1.00 MB"),
         (64e9, "64.0 GB"),
         (2**63, "9220 PB"),
+        (1e30, "1.00e+30 B"),
         (0.5, "0.500 B"),
         (math.inf, "inf B"),
         (math.nan, "nan B"),
@@ -140,7 +148,13 @@ def test_bytes_are_whole_below_a_kilobyte_and_decimal_above(nbytes: float, text:
 
 @pytest.mark.parametrize(
     ("rate_bps", "text"),
-    [(9.4e9, "9.40 Gbit/s"), (1e11, "100 Gbit/s"), (300, "300 bit/s"), (math.inf, "inf bit/s")],
+    [
+        (9.4e9, "9.40 Gbit/s"),
+        (1e11, "100 Gbit/s"),
+        (300, "300 bit/s"),
+        (math.inf, "inf bit/s"),
+        (1e300, "1.00e+300 bit/s"),
+    ],
 )
 def test_rates_are_written_in_bits(rate_bps: float, text: str) -> None:
     """Rates are decimal bits per second, as links are sold."""

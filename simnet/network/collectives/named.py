@@ -7,7 +7,7 @@ nccl,all_reduce=hierarchical:4,all_gather@0.93
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from simnet.network.collectives.flow import Lowering, Round
@@ -95,7 +95,26 @@ def selection(text: str) -> Selection:
     chosen = SELECTIONS[base]
     if choices:
         chosen = Chosen(chosen, tuple(choices.items()))
-    return Efficient(chosen, efficiency) if efficiency else chosen
+    return with_efficiency(chosen, efficiency)
+
+
+def with_efficiency(selection: Selection, efficiency: Mapping[str, float]) -> Selection:
+    """The selection, with these measured efficiencies beside those that it may have.
+
+    Raises InputError for a kind that has one already, and as Efficient does.
+    """
+    if not efficiency:
+        return selection
+    own: Mapping[str, float] = {}
+    if isinstance(selection, Efficient):
+        own, selection = selection.efficiency, selection.selection
+    for kind in efficiency:
+        if kind in own:
+            raise InputError(
+                f"the efficiency of {kind} is given twice, as {kind}@{own[kind]} and as "
+                f"{efficiency[kind]}; keep one"
+            )
+    return Efficient(selection, {**own, **efficiency})
 
 
 def _parted(part: str, text: str) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from simnet.network.collectives import direct, ring, tree
 from simnet.network.collectives.flow import Lowering, Round
 from simnet.network.collectives.overlay import pipelined
-from simnet.network.path import Path, Paths
+from simnet.network.path import Paths
 from traces.units import bits
 
 #: More chunks only cost events: filling a pipeline of k rounds with c chunks takes k/c of its time.
@@ -24,7 +24,7 @@ _PLAIN: dict[str, Lowering] = {
 }
 
 
-class Line(NamedTuple):
+class Bottleneck(NamedTuple):
     """The worst of some paths: what an algorithm in lockstep over all of them is as fast as."""
 
     message_s: float  # that each message costs beside its bytes
@@ -35,20 +35,16 @@ class Line(NamedTuple):
         return messages * self.message_s + bits(nbytes) / self.rate_bps
 
 
-def neighbours(ranks: Sequence[int], paths: Paths) -> Line:
+def neighbours(ranks: Sequence[int], paths: Paths) -> Bottleneck:
     """The worst of the paths from each rank to the next, as if they shared no link."""
     ways = [paths.path(ranks[place - 1], rank) for place, rank in enumerate(ranks)]
-    return Line(
+    return Bottleneck(
         max(way.message_s + way.latency_s + way.ready_s for way in ways),
-        min(_rate_bps(way) for way in ways),
+        min(way.alone_bps for way in ways),
     )
 
 
-def _rate_bps(way: Path) -> float:
-    return min([way.cap_bps, *(hop.rate_bps for hop in way.hops)])
-
-
-def chunks(steps: int, nbytes: float, line: Line) -> int:
+def chunks(steps: int, nbytes: float, worst: Bottleneck) -> int:
     """In how many a pipeline of so many steps, each with all the bytes, is fastest.
 
     (steps + c - 1)(a + s/(cB)) is least where c² = (steps - 1)s/(aB): Sanders, Speck, Träff 2009,
@@ -56,9 +52,9 @@ def chunks(steps: int, nbytes: float, line: Line) -> int:
     that their latencies overlap; a round here waits for the one before, so that larger ones do as
     well.
     """
-    if not line.message_s:
+    if not worst.message_s:
         return MOST_CHUNKS
-    best = math.sqrt((steps - 1) * line.seconds(0, nbytes) / line.message_s)
+    best = math.sqrt((steps - 1) * worst.seconds(0, nbytes) / worst.message_s)
     return max(1, min(MOST_CHUNKS, round(best)))
 
 
@@ -80,19 +76,19 @@ class Nccl:
             return []
         if kind in _PLAIN:
             return _PLAIN[kind](ranks, nbytes)
-        line = neighbours(ranks, paths)
+        worst = neighbours(ranks, paths)
         if kind == "broadcast":
-            count = chunks(len(ranks) - 1, nbytes, line)
+            count = chunks(len(ranks) - 1, nbytes, worst)
             return pipelined(ring.broadcast, count)(ranks, nbytes)
-        return _all_reduce(ranks, nbytes, line)
+        return _all_reduce(ranks, nbytes, worst)
 
 
-def _all_reduce(ranks: Sequence[int], nbytes: float, line: Line) -> list[Round]:
+def _all_reduce(ranks: Sequence[int], nbytes: float, worst: Bottleneck) -> list[Round]:
     steps = 2 * tree.height(len(ranks))
-    count = chunks(steps, 2 * nbytes, line)
-    trees_s = line.seconds(steps + count - 1, (steps + count - 1) * 2 * nbytes / count)
+    count = chunks(steps, 2 * nbytes, worst)
+    trees_s = worst.seconds(steps + count - 1, (steps + count - 1) * 2 * nbytes / count)
     hops = 2 * (len(ranks) - 1)
-    if trees_s < line.seconds(hops, hops * nbytes / len(ranks)):
+    if trees_s < worst.seconds(hops, hops * nbytes / len(ranks)):
         return pipelined(tree.double_all_reduce, count)(ranks, nbytes)
     return ring.all_reduce(ranks, nbytes)
 

@@ -55,6 +55,7 @@ ALGORITHMS: Mapping[str, Mapping[str, Lowering]] = {
     },
     "broadcast": {
         "tree": tree.broadcast,
+        "eager-tree": tree.eager_broadcast,
         "chain": ring.broadcast,
         "direct": direct.broadcast,
     },
@@ -126,8 +127,9 @@ RING = Fixed(
 
 #: What torch.distributed's gloo backend runs (gloo as of 2025). Its all-gather and all-reduce keep
 #: two halves of a part under way, so that one's latency may hide behind the other's bytes: that is
-#: left out here. Its broadcast is binomial, and its all-to-all posts all sends and receives at
-#: once. It has no reduce-scatter: torch's backend does an all-reduce of a copy and keeps a part.
+#: left out here. A rank's sends of its broadcast, and of its all-to-all, are all posted at once
+#: (four ranks' broadcast was measured at 2.8 to 2.9 s/B: docs/calibration.md). It has no
+#: reduce-scatter: torch's backend does an all-reduce of a copy and keeps a part.
 GLOO = Fixed(
     "gloo",
     {
@@ -136,6 +138,6 @@ GLOO = Fixed(
         "all_reduce": ring.all_reduce,
         "reduce_scatter": ring.all_reduce,
         "all_to_all": direct.all_to_all,
-        "broadcast": tree.broadcast,
+        "broadcast": tree.eager_broadcast,
     },
 )

@@ -28,6 +28,20 @@ def broadcast(ranks: Sequence[int], nbytes: float) -> list[Round]:
     return rounds
 
 
+def eager_broadcast(ranks: Sequence[int], nbytes: float) -> list[Round]:
+    """The same tree; a rank that has the value sends it to all its children at once.
+
+    Time lg n (lg n + 1)/2 s/B + lg n a where n is a power of two: the root's lg n children have the
+    value when all of them have, and the one that was first in `broadcast` has one child less.
+    """
+    rounds: list[Round] = [[] for _ in range(height(len(ranks)))]
+    for place in range(1, len(ranks)):
+        parent = place - (1 << place.bit_length() - 1)
+        depth = place.bit_count()
+        rounds[depth - 1].append(Flow(ranks[parent], ranks[place], nbytes))
+    return rounds
+
+
 def all_reduce(ranks: Sequence[int], nbytes: float) -> list[Round]:
     """A reduce up a binomial tree and a broadcast down: 2 lg n rounds of the whole value.
 

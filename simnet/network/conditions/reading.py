@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,7 +35,7 @@ def read(fields: Fields) -> Conditions | None:
     degradations += _each(fields, "outage", _outage)
     if not (jitter or stragglers or background or degradations):
         return None
-    with _at(fields):
+    with fields.at():
         return Conditions(jitter or Jitter(), stragglers, background, degradations)
 
 
@@ -54,21 +53,10 @@ def open_conditions(path: Path) -> Conditions:
     return conditions
 
 
-@contextmanager
-def _at(fields: Fields) -> Iterator[None]:
-    """Says where, of what is wrong with a value as a whole."""
-    try:
-        yield
-    except InputError as error:
-        if str(error).startswith(fields.where):
-            raise
-        raise InputError(f"{fields.where}: {error}") from error
-
-
 def _each(fields: Fields, key: str, read_one: Callable[[Fields], Item]) -> tuple[Item, ...]:
     items = []
     for entry in fields.tables(key):
-        with _at(entry):
+        with entry.at():
             items.append(read_one(entry))
             entry.finish()
     return tuple(items)
@@ -78,7 +66,7 @@ def _jitter(fields: Fields) -> Jitter | None:
     if not fields.has("jitter"):
         return None
     entry = Fields(fields.take("jitter"), f"{fields.where}: jitter")
-    with _at(entry):
+    with entry.at():
         mean_s = entry.time("latency", "0s")
         variation = entry.number("variation", 1.0, above=0)
         jitter = Jitter(mean_s, variation, entry.number("compute", 0.0))
@@ -87,7 +75,8 @@ def _jitter(fields: Fields) -> Jitter | None:
 
 
 def _straggler(entry: Fields) -> Straggler:
-    return Straggler(entry.count("rank", least=0), entry.number("slowdown", above=0))
+    rank = entry.count("rank", least=0)
+    return Straggler(rank, entry.number("slowdown", above=0), where=entry.where)
 
 
 def _background(entry: Fields) -> Background:
@@ -95,16 +84,17 @@ def _background(entry: Fields) -> Background:
     if entry.has("src") or entry.has("dst"):
         ranks = entry.count("src", least=0), entry.count("dst", least=0)
     hops = tuple(entry.texts("hops", []))
-    return Background(entry.rate("rate"), hops, ranks, _spells(entry))
+    return Background(entry.rate("rate"), hops, ranks, _spells(entry), where=entry.where)
 
 
 def _degradation(entry: Fields) -> Degradation:
     hops = tuple(entry.texts("hops"))
-    return Degradation(hops, entry.number("factor", above=0, at_most=1), _spells(entry))
+    factor = entry.number("factor", above=0, at_most=1)
+    return Degradation(hops, factor, _spells(entry), where=entry.where)
 
 
 def _outage(entry: Fields) -> Degradation:
-    return Degradation(tuple(entry.texts("hops")), 0.0, _spells(entry))
+    return Degradation(tuple(entry.texts("hops")), 0.0, _spells(entry), where=entry.where)
 
 
 def _spells(entry: Fields) -> Spells:

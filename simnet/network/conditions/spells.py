@@ -9,6 +9,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Protocol
 
 from traces.errors import InputError
+from traces.units import format_s
 
 if TYPE_CHECKING:
     from numpy.random import Generator
@@ -65,6 +66,12 @@ class Once:
         yield self.from_s
         yield self.to_s
 
+    def __str__(self) -> str:
+        from_s, to_s = map(format_s, (self.from_s, self.to_s))
+        if self.endless:
+            return f"from {from_s} on" if self.from_s else "all the time"
+        return f"from {from_s} to {to_s}"
+
 
 @dataclass(frozen=True)
 class Recurring:
@@ -100,11 +107,15 @@ class Recurring:
             yield time_s
             time_s += rng.exponential(mean_s)
 
+    def __str__(self) -> str:
+        lasts, apart = map(format_s, (self.lasts_s, self.apart_s))
+        return f"at random, for {lasts} at a time and {apart} apart on average"
+
 
 ALWAYS = Once()
 
 
-class Switch:
+class Toggle:
     """Spells as time goes by: `on` during each; `next_s` is when that changes."""
 
     def __init__(self, edges: Iterator[float]) -> None:

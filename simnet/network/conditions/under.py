@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import count, permutations
+from itertools import count
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import simpy
 
 from simnet.network.carriage import Callback, Carrier, Routed, Way, then
-from simnet.network.conditions.conditions import Background, Conditions
-from simnet.network.conditions.spells import Spells, Switch
+from simnet.network.conditions.conditions import Conditions
+from simnet.network.conditions.sites import Sites
+from simnet.network.conditions.spells import Spells, Toggle
 from simnet.network.conditions.weather import Weather
 from simnet.network.network import Exchange
-from simnet.network.path import Hop, Paths
-from traces.errors import InputError, unknown
+from traces.errors import InputError
 
 # Each has random numbers of its own, so that none changes what another one draws.
 _LATENCY, _COMPUTE, _BACKGROUND, _DEGRADATION, _OUTAGE = range(5)
@@ -39,12 +38,6 @@ class Named(Routed, Protocol):
         ...
 
 
-def hops_of(paths: Paths, ranks: int) -> dict[str, Hop]:
-    """All hops between any two of so many ranks, by name."""
-    pairs = permutations(range(ranks), 2)
-    return {hop.name: hop for src, dst in pairs for hop in paths.path(src, dst).hops}
-
-
 @dataclass(frozen=True)
 class Under:
     """A topology under conditions, for so many ranks.
@@ -56,7 +49,7 @@ class Under:
     under the same luck.
 
     Raises InputError for a hop, or a rank, that there is none of, and for conditions on a hop of
-    infinite rate.
+    infinite rate (see Sites).
     """
 
     topology: Named
@@ -67,12 +60,7 @@ class Under:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise InputError(f"the seed of the conditions is {self.seed}, expected 0 or more")
-        for straggler in self.conditions.stragglers:
-            self._check_rank("straggler", straggler.rank)
-        for background in self.conditions.background:
-            self.route(background)
-        for degradation in self.conditions.degradations:
-            self.named(degradation.hops)
+        self.sites.check(self.conditions)
 
     @property
     def name(self) -> str:
@@ -82,39 +70,9 @@ class Under:
         return f"{self.topology.name} with {conditions}{seed}" if conditions else self.topology.name
 
     @cached_property
-    def hops(self) -> dict[str, Hop]:
-        """All that the ranks' messages may cross, by name."""
-        return hops_of(self.topology, self.ranks)
-
-    def named(self, names: Iterable[str]) -> list[Hop]:
-        """The hops of these names."""
-        for name in names:
-            if name not in self.hops:
-                of = f"hop of network {self.topology.name!r} with {self.ranks} ranks"
-                raise unknown(of, name, self.hops)
-            if self.hops[name].rate_bps == math.inf:
-                raise InputError(
-                    f"network {self.topology.name!r}: the rate of hop {name!r} is infinite, so "
-                    "nothing can slow it down; give it a rate"
-                )
-        return [self.hops[name] for name in names]
-
-    def route(self, background: Background) -> list[Hop]:
-        """The hops that a background flow crosses and that have a finite rate."""
-        if background.ranks is None:
-            return self.named(background.hops)
-        src, dst = background.ranks
-        self._check_rank("background", src)
-        self._check_rank("background", dst)
-        if src == dst:
-            raise InputError(f"background: from rank {src} to itself; name two ranks")
-        hops = [hop for hop in self.topology.path(src, dst).hops if hop.rate_bps < math.inf]
-        if not hops:
-            raise InputError(
-                f"background: all links of network {self.topology.name!r} from rank {src} to rank "
-                f"{dst} are infinite, so it takes nothing away; give them a rate"
-            )
-        return hops
+    def sites(self) -> Sites:
+        """Where conditions may hold."""
+        return Sites(self.topology, self.ranks)
 
     def traffic(self, env: simpy.Environment) -> Carrier:
         """All links idle, and the conditions as they are at time 0."""
@@ -133,12 +91,6 @@ class Under:
         """Random numbers that nothing with another key draws from."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
 
-    def _check_rank(self, what: str, rank: int) -> None:
-        if not 0 <= rank < self.ranks:
-            raise InputError(
-                f"{what}: there is no rank {rank}; expected one of 0 to {self.ranks - 1}"
-            )
-
 
 class _Disturbed(Carrier):
     """A topology in use under conditions."""
@@ -150,14 +102,14 @@ class _Disturbed(Carrier):
         self.weather = Weather(env, self.fluid)
         self.parts = 0  # of the exchanges under way, that a rank has yet to end
         for number, each in enumerate(under.conditions.background):
-            sides = [self.side(hop) for hop in under.route(each)]
-            self.weather.load(self._switch(each.spells, _BACKGROUND, number), sides, each.rate_bps)
+            sides = [self.side(hop) for hop in under.sites.route(each)]
+            self.weather.load(self._toggle(each.spells, _BACKGROUND, number), sides, each.rate_bps)
         numbers = {_DEGRADATION: count(), _OUTAGE: count()}
         for fault in under.conditions.degradations:
-            sides = [self.side(hop) for hop in under.named(dict.fromkeys(fault.hops))]
+            sides = [self.side(hop) for hop in under.sites.named(fault)]
             cause = _DEGRADATION if fault.factor else _OUTAGE
-            switch = self._switch(fault.spells, cause, next(numbers[cause]))
-            self.weather.degrade(switch, sides, fault.factor)
+            toggle = self._toggle(fault.spells, cause, next(numbers[cause]))
+            self.weather.degrade(toggle, sides, fault.factor)
 
     def carry(self, exchange: Exchange) -> list[simpy.Event]:
         """See Carrier."""
@@ -186,8 +138,8 @@ class _Disturbed(Carrier):
         if not self.parts:
             self.weather.rest()
 
-    def _switch(self, spells: Spells, *key: int) -> Switch:
-        return Switch(spells.edges(self.under.stream(*key)))
+    def _toggle(self, spells: Spells, *key: int) -> Toggle:
+        return Toggle(spells.edges(self.under.stream(*key)))
 
 
 class _Late(Way):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import simpy
 
-from simnet.network.conditions.spells import Switch
+from simnet.network.conditions.spells import Toggle
 from simnet.network.fluid import Alarm, Fluid, Side
 
 #: More than any background flow gets through: such a flow never ends, it only stands still.
@@ -18,7 +18,7 @@ _ENDLESS_BITS = 1e300
 class Load(NamedTuple):
     """A background flow: it is on its way all the time, through a gate that opens and shuts."""
 
-    switch: Switch
+    toggle: Toggle
     rate_bps: float
     gate: Side
 
@@ -26,7 +26,7 @@ class Load(NamedTuple):
 class Fault(NamedTuple):
     """A degradation of some sides."""
 
-    switch: Switch
+    toggle: Toggle
     factor: float
 
 
@@ -41,26 +41,26 @@ class Weather:
     def __init__(self, env: simpy.Environment, fluid: Fluid) -> None:
         self.env = env
         self.fluid = fluid
-        self.switches: list[Switch] = []
+        self.toggles: list[Toggle] = []
         self.loads: list[Load] = []
         self.faults: dict[Side, list[Fault]] = {}
         self.idle_bps: dict[Side, float] = {}  # of sides with faults, when all is well
         self.alarm = Alarm(env, self._update)
 
-    def load(self, switch: Switch, sides: Sequence[Side], rate_bps: float) -> None:
+    def load(self, toggle: Toggle, sides: Sequence[Side], rate_bps: float) -> None:
         """A flow of up to this rate over these sides."""
         gate = Side("gate", rate_bps)
         self.fluid.start([*sides, gate], _ENDLESS_BITS)
         self.fluid.set_rate(gate, 0)
-        self.switches.append(switch)
-        self.loads.append(Load(switch, rate_bps, gate))
+        self.toggles.append(toggle)
+        self.loads.append(Load(toggle, rate_bps, gate))
 
-    def degrade(self, switch: Switch, sides: Sequence[Side], factor: float) -> None:
+    def degrade(self, toggle: Toggle, sides: Sequence[Side], factor: float) -> None:
         """This factor on the rates of these sides."""
-        self.switches.append(switch)
+        self.toggles.append(toggle)
         for side in sides:
             self.idle_bps.setdefault(side, side.rate_bps)
-            self.faults.setdefault(side, []).append(Fault(switch, factor))
+            self.faults.setdefault(side, []).append(Fault(toggle, factor))
 
     def wake(self) -> None:
         """From now on something is under way."""
@@ -74,13 +74,13 @@ class Weather:
 
     def _update(self) -> None:
         next_s = math.inf
-        for switch in self.switches:
-            switch.advance(self.env.now)
-            next_s = min(next_s, switch.next_s)
-        for switch, rate_bps, gate in self.loads:
-            self._set(gate, rate_bps if switch.on else 0.0)
+        for toggle in self.toggles:
+            toggle.advance(self.env.now)
+            next_s = min(next_s, toggle.next_s)
+        for toggle, rate_bps, gate in self.loads:
+            self._set(gate, rate_bps if toggle.on else 0.0)
         for side, faults in self.faults.items():
-            factor = math.prod(fault.factor for fault in faults if fault.switch.on)
+            factor = math.prod(fault.factor for fault in faults if fault.toggle.on)
             self._set(side, self.idle_bps[side] * factor)
         if next_s < math.inf:
             self.alarm.set(next_s)

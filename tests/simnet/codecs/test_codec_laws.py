@@ -162,6 +162,7 @@ def test_the_simulator_takes_a_codec_as_it_is(chosen: Codec) -> None:
 
     class Seconds:
         name = "by the kernel"
+        transfer_share = 0.0
 
         def seconds(self, call: Call) -> float:
             return 1.0 + len(call.kernels)

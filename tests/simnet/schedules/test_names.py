@@ -1,0 +1,146 @@
+"""Schedules by name, what is refused, and the lists of what there is."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from simnet.cli import OK, call
+from simnet.codecs.named import CODECS
+from simnet.job import Job
+from simnet.schedules.named import SCHEDULES, schedule, spec
+from traces.errors import InputError
+
+TEXTS = (
+    "single",
+    "ring",
+    "ring/residual-1bit",
+    "usp:ulysses=4/lowrank-int4:rank=4",
+    "distrifusion:warmup_steps=3:layers=2/residual2-2bit:decay=0.25",
+    "pipefusion:patches=6",
+    "tensor",
+    "cfg+ulysses",
+    "data:images=3+cfg+patch/residual-int8:error_feedback=0",
+)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_schedule_can_be_written_down_and_read_back(text: str) -> None:
+    """Its spec holds every parameter, also of the schedule inside it and of its codec."""
+    chosen = schedule(text)
+    assert schedule(spec(chosen)) == chosen
+    for part in text.replace("/", "+").split("+"):
+        assert all(word in spec(chosen) for word in part.split(":"))
+
+
+def test_every_schedule_has_a_name_and_says_where_it_is_from() -> None:
+    """As `thinwire list schedules` prints it."""
+    for name, kind in SCHEDULES.items():
+        assert kind.name == name
+        assert "20" in (kind.__doc__ or "").splitlines()[0]  # a year
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rin", "did you mean 'ring'"),
+        ("distrifusion:warmup=2", "did you mean 'warmup_steps'"),
+        ("distrifusion:warmup_steps=two", "expected an integer"),
+        ("distrifusion:warmup_steps", "expected an integer"),
+        ("ring:hops=3", "unknown parameter of ring 'hops'"),
+        ("ring/residual-1bti", "did you mean 'residual-1bit'"),
+        ("cfg", "unknown schedule 'cfg'"),
+        ("ring+cfg", "unknown schedule 'cfg'"),
+        ("cgf+ring", "did you mean 'cfg'"),
+    ],
+)
+def test_a_schedule_that_is_not_understood_is_refused(text: str, message: str) -> None:
+    """With the part at fault and the nearest that would do."""
+    with pytest.raises(InputError, match=message):
+        schedule(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "ranks", "message"),
+    [
+        ("single", "dit-nano", 2, "2 ranks, expected 1"),
+        ("distrifusion:warmup_steps=0", "dit-nano", 2, "warmup_steps is 0, expected 1 or more"),
+        ("distrifusion:layers=0", "dit-nano", 2, "layers is 0, expected 1 or more"),
+        ("ulysses", "dit-nano", 8, "12 heads, which 8 ranks cannot share.*1, 2, 3, 4, 6, 12 ranks"),
+        ("usp:ulysses=3", "dit-nano", 4, "ulysses is 3, expected a number that divides 4 ranks"),
+        ("usp:ulysses=0", "dit-nano", 4, "ulysses is 0"),
+        ("usp:ulysses=8", "dit-nano", 8, "12 heads, which 8 ranks cannot share"),
+        ("pipefusion", "dit-nano", 4, "2 layers, too few for 4 ranks; use 2 or fewer"),
+        ("pipefusion:patches=5", "dit-nano", 2, "patches is 5.*divides the 48 tokens"),
+        ("pipefusion:patches=-1", "dit-nano", 2, "patches is -1"),
+        ("pipefusion:warmup_steps=0", "dit-nano", 2, "warmup_steps is 0, expected 1 or more"),
+        ("tensor", "dit-nano", 8, "12 heads, which 8 ranks cannot share"),
+        ("cfg+ring", "dit-nano", 2, "a step of dit-nano is one forward"),
+        ("cfg+ring", "crossdit-tiny", 3, "3 ranks have no two halves"),
+        ("cfg+pipefusion:patches=5", "crossdit-tiny", 4, "patches is 5"),
+        ("data:images=3+ring", "dit-nano", 4, "images is 3, expected a number that divides 4"),
+        ("data:images=0+ring", "dit-nano", 4, "images is 0"),
+        ("data+cfg+ring", "crossdit-tiny", 2, "1 ranks have no two halves"),
+        ("ring", "dit-nano", 5, "48 tokens, which 5 ranks cannot split"),
+        ("distrifusion", "dit-nano", 5, "48 tokens, which 5 ranks cannot split"),
+        ("cfg+patch", "crossdit-tiny", 10, "48 tokens, which 5 ranks cannot split"),
+        ("usp:ulysses=4/1bit", "dit-nano", 4, "no ring to code for"),
+    ],
+)
+def test_a_job_that_a_schedule_cannot_run_is_refused(
+    text: str, model: str, ranks: int, message: str
+) -> None:
+    """Before anything is done, with what would do."""
+    with pytest.raises(InputError, match=message):
+        schedule(text).check(Job(model, ranks))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"ranks": 0}, "ranks is 0"),
+        ({"steps": 0}, "steps is 0"),
+        ({"dtype": "int8"}, "dtype is 'int8'"),
+        ({"model_name": "dit-nono"}, "did you mean 'dit-nano'"),
+    ],
+)
+def test_a_job_that_makes_no_sense_is_refused(fields: dict[str, object], message: str) -> None:
+    """With what would do instead."""
+    with pytest.raises(InputError, match=message):
+        Job(**({"model_name": "dit-nano"} | fields))  # type: ignore[arg-type]
+
+
+def listed(capsys: pytest.CaptureFixture[str], what: str) -> dict[str, dict[str, Any]]:
+    """What `thinwire list` has, by name; every name stands in the printed table too."""
+    assert call(["list", what, "--json"]) == OK
+    entries = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert call(["list", what]) == OK
+    table = capsys.readouterr().out
+    assert all(name in table for name in entries)
+    return entries
+
+
+def test_schedules_are_listed_with_their_papers(capsys: pytest.CaptureFixture[str]) -> None:
+    """And what they can be told, and why they take no codec if they do not."""
+    entries = listed(capsys, "schedules")
+    assert set(entries) == set(SCHEDULES)
+    assert entries["pipefusion"]["parameters"] == {"patches": 0, "warmup_steps": 1}
+    assert "PipeFusion: Patch-level Pipeline Parallelism" in entries["pipefusion"]["paper"]
+    without = {name for name, entry in entries.items() if entry["codec"].startswith("none")}
+    assert without == {"single", "tensor"}
+    assert entries["tensor"]["codec"].endswith("no code of the sum")
+
+
+def test_codecs_are_listed_with_their_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+    """How many times smaller they make FLUX.1-dev's keys in 16 bits (CompactFusion's figures)."""
+    entries = listed(capsys, "codecs")
+    assert set(entries) == set(CODECS)
+    ratios = {name: round(entry["ratio"], 2) for name, entry in entries.items()}
+    assert ratios["1bit"] == 15.69
+    assert ratios["2bit"] == 7.92
+    assert ratios["lowrank-int4"] == 100.05
+    assert ratios["raw"] == 1
+    assert entries["lowrank"]["parameters"] == {"rank": 32}
+    assert "arXiv 2507.17511" in entries["1bit"]["paper"]
