@@ -249,7 +249,7 @@ def test_times_that_the_model_does_not_explain_are_told_of() -> None:
     factor = table.groupby(["kind", "bytes", "messages"]).ngroup().map(lambda n: 30.0 ** (n % 3))
     found = fit(table.assign(seconds=table["seconds"] * factor))
 
-    assert found.r_squared < 0.9
+    assert found.r_squared < 0.8
     assert any(note.startswith("R² of messages is only") for note in found.notes)
 
 

@@ -37,7 +37,7 @@ def all_codecs(*schedules: str) -> tuple[str, ...]:
         ("dit-nano", 4, all_codecs("usp")),
         ("mmdit-tiny:text=10", 2, all_codecs("ulysses", "pipefusion")),
         ("skipdit-tiny", 4, (*PLAIN, *AROUND)),
-        ("mmdit-tiny:text=10", 3, (*PLAIN[:2], *PLAIN[3:], "usp:ulysses=3/residual2-1bit")),
+        ("mmdit-tiny:text=10", 3, (*PLAIN[:2], *PLAIN[3:], "usp:ulysses=1/residual2-1bit")),
     ],
     ids=["ring", "patch-distrifusion", "usp", "ulysses-pipefusion", "4-ranks", "3-ranks"],
 )

@@ -56,7 +56,6 @@ PLAIN = (
     "data+cfg+patch",
 )
 CODED = (
-    "usp:ulysses=4/residual-1bit",  # with one rank in a ring, and so nothing to code
     *(
         f"{text}/{codec}"
         for text in ("ring", "ulysses", "usp", "patch", "distrifusion", "pipefusion", "cfg+ring")
