@@ -96,7 +96,7 @@ def _with_replays(
     traces: Mapping[str, Trace], choice: NetworkChoice
 ) -> Iterator[tuple[str, Trace]]:
     from simnet.drivers.replay import replay
-    from simnet.network.conditions.under import Named, Under
+    from simnet.network.conditions.named import Named, Under
 
     for name, trace in traces.items():
         network = choice.network_for(trace)

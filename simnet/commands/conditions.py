@@ -105,8 +105,8 @@ class ConditionChoice:
 
     def _conditions(self, network: Network) -> Conditions | None:
         """Of the network's file, of the file of conditions and of the options together."""
+        from simnet.network.conditions.named import Named
         from simnet.network.conditions.reading import open_conditions
-        from simnet.network.conditions.under import Named
 
         parts = [network.conditions] if isinstance(network, Named) else []
         if self.conditions is not None:
@@ -122,7 +122,8 @@ class ConditionChoice:
 
 
 def _under(network: Network, conditions: Conditions, ranks: int, seed: int) -> Under:
-    from simnet.network.conditions.under import Named, Under
+    from simnet.network.conditions.named import Named
+    from simnet.network.conditions.under import Under
 
     if not isinstance(network, Named):
         raise InputError(

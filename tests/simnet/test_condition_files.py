@@ -20,9 +20,10 @@ from simnet.network.conditions.conditions import (
     Jitter,
     Straggler,
 )
+from simnet.network.conditions.named import Named
 from simnet.network.conditions.reading import open_conditions, read
 from simnet.network.conditions.spells import Once, Recurring
-from simnet.network.conditions.under import Named, Under
+from simnet.network.conditions.under import Under
 from simnet.network.fields import Fields
 from simnet.network.graph import Graph
 from simnet.network.link import Link, Switch

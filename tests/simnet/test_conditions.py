@@ -31,8 +31,9 @@ from simnet.network.conditions.conditions import (
     Jitter,
     Straggler,
 )
+from simnet.network.conditions.named import Named
 from simnet.network.conditions.spells import Once, Recurring, Toggle
-from simnet.network.conditions.under import Named, Under
+from simnet.network.conditions.under import Under
 from simnet.network.network import Exchange, Line, Network
 from simnet.network.presets import NETWORKS
 from simnet.network.topology import Islands, Links, Medium

@@ -17,7 +17,7 @@ from simnet.network.topology import Islands, Links, Medium
 from traces.errors import InputError, unknown
 
 if TYPE_CHECKING:
-    from simnet.network.conditions.under import Named
+    from simnet.network.conditions.named import Named
 
 _NUMBER = re.compile(r"\d{1,9}", re.ASCII)
 

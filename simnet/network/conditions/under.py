@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import count
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import simpy
 
-from simnet.network.carriage import Callback, Carrier, Routed, Way, then
+from simnet.network.carriage import Callback, Carrier, Way, then
 from simnet.network.conditions.conditions import Conditions
+from simnet.network.conditions.named import Named
 from simnet.network.conditions.sites import Sites
 from simnet.network.conditions.spells import Spells, Toggle
 from simnet.network.conditions.weather import Weather
@@ -21,21 +21,6 @@ from traces.errors import InputError
 
 # Each has random numbers of its own, so that none changes what another one draws.
 _LATENCY, _COMPUTE, _BACKGROUND, _DEGRADATION, _OUTAGE = range(5)
-
-
-@runtime_checkable
-class Named(Routed, Protocol):
-    """A topology with a name, and what its file says of its conditions."""
-
-    @property
-    def name(self) -> str:
-        """For tables and figures."""
-        ...
-
-    @property
-    def conditions(self) -> Conditions | None:
-        """Kept for whoever simulates."""
-        ...
 
 
 @dataclass(frozen=True)
