@@ -96,7 +96,8 @@ def _with_replays(
     traces: Mapping[str, Trace], choice: NetworkChoice
 ) -> Iterator[tuple[str, Trace]]:
     from simnet.drivers.replay import replay
-    from simnet.network.conditions.named import Named, Under
+    from simnet.network.conditions.named import Named
+    from simnet.network.conditions.under import Under
 
     for name, trace in traces.items():
         network = choice.network_for(trace)
