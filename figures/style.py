@@ -107,12 +107,17 @@ def save(fig: Figure, path: str | os.PathLike[str]) -> None:
     and where something else than a file has the name; RunError for a disk that is full.
     """
     path = Path(path)
+    check(path)
     suffix = path.suffix.lower()
-    if suffix not in _METADATA:
+    with replacing(path) as temporary, look():
+        fig.savefig(temporary, format=suffix[1:], metadata=_METADATA[suffix])
+
+
+def check(path: Path) -> None:
+    """Raises InputError where `save` would: before the work for a figure, rather than after."""
+    if path.suffix.lower() not in _METADATA:
         raise InputError(
             f"figure {str(path)!r}: the name must end in {', '.join(_METADATA)} to say its format"
         )
     if not path.parent.is_dir():
         raise InputError(f"figure {str(path)!r}: folder {str(path.parent)!r} does not exist")
-    with replacing(path) as temporary, look():
-        fig.savefig(temporary, format=suffix[1:], metadata=_METADATA[suffix])

@@ -59,6 +59,11 @@ COMMANDS = {
         "figures.commands:show_network",
         "Draw a network, print its links and routes.",
     ),
+    "quality": (
+        "figures.quality:quality",
+        "Compare schedules by the pictures that they make.",
+    ),
+    "train": ("simnet.commands.train:train", "Train the small models that come with weights."),
     "list": ("simnet.commands.names:names", "List models, schedules, networks or devices."),
     "demo": ("figures.commands:demo", "Run two schedules live, replay them on slow networks."),
     "doctor": ("simnet.commands.doctor:doctor", "Say what this machine can do."),

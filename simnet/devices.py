@@ -21,6 +21,7 @@ class Device:
     launch_s: float  # what a kernel takes at least, by being launched at all
     source: str  # where `flops` is from
     memory_bytes: float = math.inf  # that it has
+    is_gpu: bool = False  # kernels are launched one by one, so that it pays to fuse them
     transfer_share: float = 0.0  # of the processor, that a transfer under way takes from computes
     # What diffusion transformers, and the best sizes, reach; what streaming kernels reach.
     flops_range: tuple[float, float] | None = None
@@ -104,6 +105,7 @@ def _gpu(
         memory_bytes_per_s=memory,
         memory_range=(_STREAMED * memory, memory),
         launch_s=_LAUNCH_S,
+        is_gpu=True,
         memory_bytes=peak.gigabytes * GB,
         transfer_share=_CHANNELS / peak.multiprocessors,
         source=source,

@@ -16,17 +16,15 @@ if TYPE_CHECKING:
     from simnet.models.dit import DiT
 
 DTYPES = ("float32", "bfloat16", "float16")
-#: How much further than the asked-for velocity to go, away from the one for no text or class in
-#: particular (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance"); their usual order.
-GUIDANCE = 4.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image: `steps` Euler steps of a rectified flow from seeded noise, on `ranks` ranks.
+    """Some images: `steps` Euler steps of a rectified flow from seeded noise, on `ranks` ranks.
 
-    With guidance, a step's two forwards are one batch: for nothing in particular, and for what is
-    to be drawn. A job of one `forward` does only the first (0) or only the second (1).
+    They are denoised together, and with guidance a step's two forwards of each as well: first all
+    for nothing in particular, then all for what is to be drawn. A job of one `forward` does only
+    the first (0) or only the second (1). Image i draws class i, or a text of its own.
 
     Tensors are made when first used, on `device`; on "meta" they take no memory and no time.
     Raises InputError for numbers and names that will not do.
@@ -39,10 +37,11 @@ class Job:
     seed: int = 0
     device: str = "cpu"
     forward: int | None = None
-    image: int = 0  # of several from one seed; each starts from noise of its own
+    images: int = 1  # n, of one batch
+    number: int = 0  # of the batch: its first image is that many times `images`
 
     def __post_init__(self) -> None:
-        for name in ("ranks", "steps"):
+        for name in ("ranks", "steps", "images"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected 1 or more")
         if not 0 <= self.seed < 2**63 - 1:
@@ -97,7 +96,7 @@ class Job:
         ranks: int | None = None,
         steps: int | None = None,
         forward: int | None = None,
-        image: int | None = None,
+        number: int | None = None,
     ) -> Job:
         """Another job for the same model; one that is in memory is shared."""
         changed = replace(
@@ -105,7 +104,7 @@ class Job:
             ranks=self.ranks if ranks is None else ranks,
             steps=self.steps if steps is None else steps,
             forward=self.forward if forward is None else forward,
-            image=self.image if image is None else image,
+            number=self.number if number is None else number,
         )
         if "model" in self.__dict__:
             changed.__dict__["model"] = self.model
@@ -121,8 +120,8 @@ class Job:
 
     @property
     def batch(self) -> int:
-        """B, the forwards of a step that are done together."""
-        return self.preset.forwards if self.forward is None else 1
+        """B, the forwards of a step that are done together, of all images."""
+        return self.images * (self.preset.forwards if self.forward is None else 1)
 
     @property
     def shared_tokens(self) -> int:
@@ -136,22 +135,25 @@ class Job:
 
     @cached_property
     def latent(self) -> torch.Tensor:
-        """The noise to start from, (1, T, C)."""
-        return self._drawn((1, self.preset.tokens, self.preset.channels), 1)
+        """The noise to start from, (n, T, C)."""
+        return self._drawn((self.preset.tokens, self.preset.channels), 1)
 
     @cached_property
     def label(self) -> torch.Tensor:
         """What to draw, the B forwards' classes (B,) or tokens of their texts (B, S, channels)."""
         import torch
 
-        forwards = slice(None) if self.forward is None else slice(self.forward, self.forward + 1)
-        text = self.preset.text
+        text, forwards = self.preset.text, self.preset.forwards
         if text is None:
-            # The class after the last is none in particular; a lone forward draws class 0.
-            classes = [self.preset.classes, 0][-self.preset.forwards :]
-            return torch.tensor(classes[forwards], device=self.device)
-        texts = (self.preset.forwards, text.tokens, text.channels)
-        return self._drawn(texts, 2)[forwards]
+            # The class after the last is none in particular; a lone forward draws what is asked.
+            first = self.number * self.images
+            asked = torch.arange(first, first + self.images, device=self.device)
+            asked = asked % self.preset.classes
+            each = [torch.full_like(asked, self.preset.classes), asked][-forwards:]
+        else:
+            texts = self._drawn((forwards, text.tokens, text.channels), 2)
+            each = list(texts.unbind(1))
+        return torch.cat(each if self.forward is None else [each[self.forward]])
 
     @cached_property
     def times(self) -> torch.Tensor:
@@ -171,7 +173,7 @@ class Job:
     def part(self, index: int, parts: int, *, whole_text: bool = False) -> tuple[torch.Tensor, ...]:
         """One of so many equal parts of the sequence, as the model's `embed` takes it.
 
-        Its latent (1, T', C) and positions (T', D); for a model with joint attention also its
+        Its latent (n, T', C) and positions (T', D); for a model with joint attention also its
         share of the text (B, S', channels), or where that does not split evenly all of it.
         """
         shape = self.preset
@@ -183,25 +185,36 @@ class Job:
         return *part, self.label[:, _share(index, share)] if share else self.label
 
     def advance(self, x: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
-        """One Euler step of the flow (Lipman et al. 2023, "Flow Matching"), (1, T', C).
+        """One Euler step of the flow (Lipman et al. 2023, "Flow Matching"), (n, T', C).
 
         `velocity` (B, T', C) is of one forward, or of the two that guidance takes.
         """
-        if len(velocity) == 2:
-            unguided, asked = velocity.split(1)
-            velocity = unguided + GUIDANCE * (asked - unguided)
+        if len(velocity) > len(x):
+            unguided, asked = velocity.chunk(2)
+            velocity = unguided + self.preset.guidance * (asked - unguided)
         return x - velocity / self.steps
 
-    def _drawn(self, shape: tuple[int, ...], number: int) -> torch.Tensor:
-        """Numbers from the normal distribution, others for each number and image."""
+    def _drawn(self, shape: tuple[int, ...], what: int) -> torch.Tensor:
+        """Numbers from the normal distribution, others for each thing and image: (n, *shape)."""
         import torch
 
         if self.device == "meta":
-            return torch.empty(shape, device="meta", dtype=self.torch_dtype)
-        drawn = torch.randn(
-            shape, generator=torch.Generator().manual_seed(self.seed + number + 2 * self.image)
-        )
-        return drawn.to(self.device, self.torch_dtype)
+            return torch.empty((self.images, *shape), device="meta", dtype=self.torch_dtype)
+        first = self.number * self.images
+        drawn = [
+            torch.randn(shape, generator=_generator(self.seed, what, image))
+            for image in range(first, first + self.images)
+        ]
+        return torch.stack(drawn).to(self.device, self.torch_dtype)
+
+
+def _generator(*entropy: int) -> torch.Generator:
+    """One for these numbers alone: those for others have nothing to do with it."""
+    import numpy as np
+    import torch
+
+    (seed,) = np.random.SeedSequence(entropy).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(seed) % 2**63)
 
 
 def _share(index: int, size: int) -> slice:

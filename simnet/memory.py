@@ -13,7 +13,10 @@ from traces.units import format_bytes
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of a run, by rank. Activations of the layer at hand come on top."""
+    """Bytes of a run, by rank.
+
+    Activations of the layer at hand, a text encoder and a decoder of the latent come on top.
+    """
 
     weights_bytes: tuple[int, ...]
     kept_bytes: tuple[int, ...]  # from one step for the next: bases, buffers of stale activations
@@ -45,12 +48,14 @@ class Memory:
         }
 
     def __str__(self) -> str:
-        kept, weights = max(self.kept_bytes), max(self.weights_bytes)
+        ranks = list(zip(self.weights_bytes, self.kept_bytes, strict=True))
+        weights, kept = most = max(ranks, key=sum)
+        whose = "each rank" if len(set(ranks)) == 1 else f"rank {ranks.index(most)}, which has most"
         text = (
-            f"memory of a rank: {format_bytes(weights)} of weights, "
-            f"{format_bytes(kept)} kept from step to step"
+            f"memory of {whose}: {format_bytes(weights)} of weights, {format_bytes(kept)} kept "
+            "from step to step, without activations, text encoder and decoder"
         )
         if math.isinf(self.device_bytes):
             return text
         verdict = "fits" if self.fits else "does not fit"
-        return f"{text}; {verdict} in {format_bytes(self.device_bytes)}, without activations"
+        return f"{text}; {verdict} in {format_bytes(self.device_bytes)}"

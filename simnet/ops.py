@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import index
 from typing import Any, ClassVar, Protocol
 
 from traces.errors import ScheduleError
@@ -35,6 +36,8 @@ class Payload(Protocol):
     def __add__(self, other: Any, /) -> Any: ...
 
     def chunk(self, chunks: int, /) -> Sequence[Any]: ...
+
+    def split(self, sizes: Any, /) -> Sequence[Any]: ...
 
 
 @dataclass(frozen=True, order=True)
@@ -180,8 +183,8 @@ class Collective(Transfer):
 
     __slots__ = ()
 
-    def deliver(self, values: Sequence[Any]) -> list[Any]:
-        """What each member gets, given what each member brought, both in group order."""
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        """What each member gets, given what each member asked for, both in group order."""
         raise NotImplementedError
 
 
@@ -191,8 +194,8 @@ class AllGather(Collective):
     __slots__ = ()
     kind = "all_gather"
 
-    def deliver(self, values: Sequence[Any]) -> list[Any]:
-        return [list(values) for _ in values]
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        return [[op.value for op in ops] for _ in ops]
 
 
 class AllReduce(Collective):
@@ -204,22 +207,51 @@ class AllReduce(Collective):
     __slots__ = ()
     kind = "all_reduce"
 
-    def deliver(self, values: Sequence[Any]) -> list[Any]:
-        total = values[0]
-        for value in values[1:]:
-            total = total + value
-        return [total for _ in values]
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        total = ops[0].value
+        for op in ops[1:]:
+            total = total + op.value
+        return [total for _ in ops]
 
 
 class AllToAll(Collective):
-    """Member i gets the i-th of the equal chunks (along dim 0) of everyone's value, as a list."""
+    """Member i gets the i-th part (along dim 0) of everyone's value: a list in group order.
 
-    __slots__ = ()
+    Parts are equal chunks, or of the sizes that all members say: `sends[j]` rows of this value are
+    for member j, and `takes[i]` rows come from member i, who says so too. A part may have no rows.
+    The members' values may then differ in their first dimension.
+    """
+
+    __slots__ = ("sends", "takes")
     kind = "all_to_all"
 
-    def deliver(self, values: Sequence[Any]) -> list[Any]:
-        chunks = [value.chunk(len(values)) for value in values]
-        return [[theirs[place] for theirs in chunks] for place in range(len(values))]
+    def __init__(
+        self,
+        name: str,
+        value: Payload,
+        group: Group | None = None,
+        *,
+        sends: Sequence[int] | None = None,
+        takes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name, value, group)
+        self.sends = None if sends is None else tuple(map(index, sends))
+        self.takes = None if takes is None else tuple(map(index, takes))
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """Bytes for each member, in group order; () where they are equal."""
+        if self.sends is None:
+            return ()
+        row_bytes = self.value.nbytes // max(1, self.value.shape[0])
+        return tuple(rows * row_bytes for rows in self.sends)
+
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        if self.sends is None:
+            parts = [op.value.chunk(len(ops)) for op in ops]
+        else:
+            parts = [op.value.split(op.sends) for op in ops]
+        return [[theirs[place] for theirs in parts] for place in range(len(ops))]
 
 
 #: Every kind of transfer.
@@ -233,17 +265,19 @@ class Ticket(Protocol):
     seq: int
 
 
-def wire_bytes(op: Transfer, members: int) -> int:
-    """Bytes one member puts on the wire, by the bandwidth-optimal algorithm of each kind.
+def wire_bytes(op: Transfer, members: int, place: int) -> int:
+    """Bytes that the member at this place of the group puts on the wire.
 
-    Ring all-gather and pairwise all-to-all send every other member's part once; ring all-reduce
-    is a reduce-scatter and an all-gather (Thakur et al. 2005, "Optimization of Collective
-    Communication Operations in MPICH", section 4).
+    By the bandwidth-optimal algorithm of each kind: ring all-gather and pairwise all-to-all send
+    every other member's part once; ring all-reduce is a reduce-scatter and an all-gather (Thakur
+    et al. 2005, "Optimization of Collective Communication Operations in MPICH", section 4).
     """
     nbytes: int = op.value.nbytes
     others = members - 1
     if op.kind == "recv" or others == 0:
         return 0
+    if isinstance(op, AllToAll) and op.sends is not None:
+        return nbytes - op.parts[place]
     per_kind = {
         "send": nbytes,
         "shift": nbytes,

@@ -49,6 +49,18 @@ def test_it_holds_every_file_of_the_packages_and_no_other(wheel: ZipFile) -> Non
     assert held == expected
 
 
+def test_it_brings_the_trained_weights(wheel: ZipFile) -> None:
+    """Small enough for a package: 25 MB in all."""
+    trained = {
+        Path(entry.filename).name: entry.file_size
+        for entry in wheel.infolist()
+        if entry.filename.startswith("simnet/models/trained/")
+    }
+    names = ("dit-fashion", "dit-moe-tiny", "fashion-classifier")
+    assert trained.keys() == {f"{name}.safetensors" for name in names}
+    assert 0 < sum(trained.values()) <= 25e6
+
+
 def test_its_command_is_thinwire(wheel: ZipFile) -> None:
     """Installing it makes one command."""
     [name] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]

@@ -12,6 +12,7 @@ import numpy as np
 
 from traces.columns import COLUMNS, KINDS
 from traces.errors import InputError, TraceError
+from traces.parts import parse_parts
 from traces.run import Run
 from traces.shape import payload_bytes
 
@@ -110,6 +111,13 @@ def _bad_bytes(rows: pd.DataFrame, _: Run) -> pd.Series[bool]:
     return bad.reindex(rows.index, fill_value=False)
 
 
+def _bad_parts(rows: pd.DataFrame, _: Run) -> pd.Series[bool]:
+    given = rows[rows["parts"] != ""]
+    cells = zip(given["parts"], given["group"], given["bytes"], strict=True)
+    wrong = [parse_parts(*each) is None for each in cells]
+    return (rows["parts"] != "") & rows.index.isin(given.index[wrong])
+
+
 @lru_cache(maxsize=4096)
 def _size(shape: str) -> int | None:
     """Bytes of a payload; None for a text that describes none, or one beyond all bounds."""
@@ -179,6 +187,16 @@ RULES = (
     Rule(("src", "kind", "group"), A_MEMBER, lambda r, _: _outside(r, "src", *RECEIVES)),
     Rule(("shape", "kind"), "one tensor's, such as 2x64x128:float32, or none", _bad_shape),
     Rule(("bytes", "shape", "kind"), "what the shape says; of a recv, 0", _bad_bytes),
+    Rule(
+        ("parts", "kind"),
+        "none, as only an all_to_all has parts",
+        lambda r, _: (r["parts"] != "") & (r["kind"] != "all_to_all"),
+    ),
+    Rule(
+        ("parts", "group", "bytes"),
+        "bytes for each rank of the group, together those of the row",
+        _bad_parts,
+    ),
 )
 
 

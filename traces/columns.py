@@ -23,6 +23,10 @@ COLUMNS: dict[str, str] = {
     "src": "int32",  # recv, shift: the rank received from; else -1
     "waits_for": "int32",  # wait: the seq of the transfer; else -1
     "shape": "str",  # compute: argument shapes; transfers: the payload's, "2x64x128:float32"
+    "parts": "str",  # all_to_all of unequal parts: bytes for each of the group, "0,96,32"; else ""
 }
+
+#: Columns that traces have had only since this schema; in older ones they are empty.
+SINCE: dict[str, int] = {"parts": 2}
 
 KINDS = ("compute", "wait", "send", "recv", "shift", "all_gather", "all_reduce", "all_to_all")

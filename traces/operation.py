@@ -39,6 +39,7 @@ class Operation:
     src: int = -1
     waits_for: int = -1
     shape: str = ""
+    parts: str = ""
 
     def values(self) -> tuple[Any, ...]:
         """The fields in column order."""

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from traces.columns import COLUMNS
+from traces.columns import COLUMNS, SINCE
 from traces.errors import TraceError
 from traces.run import SCHEMA
 
@@ -23,16 +23,25 @@ GROUP_ROWS = 32768
 
 _ARROW = {"int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64(), "str": pa.string()}
 TABLE = pa.schema([(name, _ARROW[dtype]) for name, dtype in COLUMNS.items()])
-ROW = tuple(COLUMNS)[1:]  # of a line, as its rank is in the first one
-END = ROW.index("end_s")
+END = tuple(COLUMNS)[1:].index("end_s")  # in a line
 MAY_LACK = ("end_s", "cost_s")
 #: Of a Parquet file's schema metadata, the key of Run.identity.
 RUN_KEY = b"thinwire.run"
 
 
-def header(rank: int, run: object) -> dict[str, Any]:
+def columns_of(schema: int) -> tuple[str, ...]:
+    """Those that a part has that was written with this schema, in order."""
+    return tuple(name for name in COLUMNS if SINCE.get(name, 1) <= schema)
+
+
+def row_of(schema: int) -> tuple[str, ...]:
+    """The columns of a line, as its rank is in the first one."""
+    return columns_of(schema)[1:]
+
+
+def header(rank: int, run: object, schema: int = SCHEMA) -> dict[str, Any]:
     """The first line of a recording; `run` is Run.identity."""
-    return {"schema": SCHEMA, "run": run, "rank": rank, "columns": list(ROW)}
+    return {"schema": schema, "run": run, "rank": rank, "columns": list(row_of(schema))}
 
 
 def schema(run: str) -> pa.Schema:
@@ -40,15 +49,15 @@ def schema(run: str) -> pa.Schema:
     return TABLE.with_metadata({RUN_KEY: run.encode()})
 
 
-def find(folder: Path, rank: int) -> Part | None:
+def find(folder: Path, rank: int, schema: int) -> Part | None:
     """What a rank's folder holds; None where no recording was begun.
 
-    Raises TraceError where it is damaged.
+    Raises TraceError where it is damaged, or not of this schema.
     """
     recording = (folder / LINES).exists()  # asked first: closing puts CLOSED there, then unlinks it
     if (folder / CLOSED).exists():
-        return ClosedPart(folder / CLOSED, rank)
-    return Recording(folder / LINES, rank) if recording else None
+        return ClosedPart(folder / CLOSED, rank, schema)
+    return Recording(folder / LINES, rank, schema) if recording else None
 
 
 class ClosedPart:
@@ -58,11 +67,12 @@ class ClosedPart:
     many there are) and `unended` (transfers never seen to end) are read from its footer.
     """
 
-    def __init__(self, path: Path, rank: int) -> None:
+    def __init__(self, path: Path, rank: int, schema: int = SCHEMA) -> None:
         self.path = path
         self.rank = rank
+        self.columns = columns_of(schema)
         with _reading(path), pq.ParquetFile(path) as file:
-            _same_columns(path, file.schema_arrow)
+            _same_columns(path, file.schema_arrow, _some(self.columns))
             groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
             run = (file.schema_arrow.metadata or {}).get(RUN_KEY)
             self.run: object = run if run is None else run.decode(errors="backslashreplace")
@@ -71,7 +81,7 @@ class ClosedPart:
             self.unended = sum(self._of(group, "end_s").null_count for group in groups)
 
     def _of(self, group: pq.RowGroupMetaData, column: str) -> pq.Statistics:
-        found = group.column(TABLE.names.index(column)).statistics
+        found = group.column(self.columns.index(column)).statistics
         if found is None:
             raise TraceError(f"{self.path}: no statistics of {column}; was it written by thinwire?")
         return found
@@ -82,10 +92,11 @@ class ClosedPart:
         options = {"pre_buffer": False, "page_checksum_verification": True}
         with _reading(self.path), pq.ParquetFile(self.path, **options) as file:
             found = 0
-            for batch in file.iter_batches(rows, columns=list(columns)):
+            there = [name for name in columns if name in self.columns] or ["seq"]
+            for batch in file.iter_batches(rows, columns=there):
                 batch.validate(full=True)  # that text is text
                 found += len(batch)
-                yield _complete(batch, str(self.path))
+                yield _complete(_filled(batch, columns), str(self.path))
             if found != self.rows:
                 raise TraceError(f"{self.path}: has {found} rows, but says that it has {self.rows}")
 
@@ -98,9 +109,11 @@ class Recording:
     transfers among the rows that were never seen to end.
     """
 
-    def __init__(self, path: Path, rank: int) -> None:
+    def __init__(self, path: Path, rank: int, schema: int = SCHEMA) -> None:
         self.path = path
         self.rank = rank
+        self.schema = schema
+        self.columns = row_of(schema)
         self.rows = self.steps = 0
         self.ends: dict[int, float] = {}  # of transfers that completed after their row was written
         with _reading(path), path.open("rb") as file:
@@ -112,10 +125,10 @@ class Recording:
         found = self._parse(line, 1)
         known = found if isinstance(found, dict) else {}
         self.run: object = known.get("run")
-        if {"run": None, **known} != header(self.rank, self.run):
+        if {"run": None, **known} != header(self.rank, self.run, self.schema):
             raise TraceError(
                 f"{self.path}: line 1 is not the header of rank {self.rank} with the columns "
-                f"{', '.join(ROW)}; the recording is foreign or damaged"
+                f"{', '.join(self.columns)}; the recording is foreign or damaged"
             )
 
     def _control(self, lines: Iterator[bytes]) -> list[int]:
@@ -157,20 +170,21 @@ class Recording:
         for number, line in enumerate(file, 1):
             if line.startswith(b"["):
                 row = self._parse(line, number)
-                if len(row) != len(ROW):
-                    raise self._damage(number, f"a row of {len(ROW)} columns")
+                if len(row) != len(self.columns):
+                    raise self._damage(number, f"a row of {len(self.columns)} columns")
                 yield row
 
     def _batch(self, rows: list[list[Any]], first: int, columns: Sequence[str]) -> pa.RecordBatch:
         for seq, row in enumerate(rows, first):
             if row[END] is None:
                 row[END] = self.ends.get(seq)
-        values = dict(zip(ROW, zip(*rows, strict=True), strict=True))
+        values = dict(zip(self.columns, zip(*rows, strict=True), strict=True))
         values["rank"] = (self.rank,) * len(rows)
         where = f"{self.path}: rows {first} to {first + len(rows) - 1}"
-        arrays = [_array(values[name], name, where) for name in columns]
-        schema = pa.schema([TABLE.field(name) for name in columns])
-        return _complete(pa.record_batch(arrays, schema=schema), where)
+        there = [name for name in columns if name in values] or ["rank"]
+        arrays = [_array(values[name], name, where) for name in there]
+        batch = pa.record_batch(arrays, schema=_some(there))
+        return _complete(_filled(batch, columns), where)
 
     def _parse(self, line: bytes, number: int) -> Any:
         try:
@@ -197,16 +211,30 @@ def _reading(path: Path) -> Iterator[None]:
         raise TraceError(f"{path}: cannot be read: {reason}") from error
 
 
-def _same_columns(path: Path, found: pa.Schema) -> None:
-    if found.equals(TABLE):
+def _some(columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([TABLE.field(name) for name in columns])
+
+
+def _filled(batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+    """These columns of it; those that the part's schema did not have are empty text."""
+    if batch.schema.names == list(columns):
+        return batch
+    empty = pa.array([""] * len(batch), pa.string())
+    there = dict(zip(batch.schema.names, batch.columns, strict=True))
+    arrays = [there.get(name, empty) for name in columns]
+    return pa.record_batch(arrays, schema=_some(columns))
+
+
+def _same_columns(path: Path, found: pa.Schema, table: pa.Schema) -> None:
+    if found.equals(table):
         return
-    for name in dict.fromkeys([*TABLE.names, *found.names]):
-        here, expected = (s.field(name).type if name in s.names else None for s in (found, TABLE))
+    for name in dict.fromkeys([*table.names, *found.names]):
+        here, expected = (s.field(name).type if name in s.names else None for s in (found, table))
         if here != expected:
             raise TraceError(
                 f"{path}: column {name!r} is {here or 'missing'}; expected {expected or 'none'}"
             )
-    raise TraceError(f"{path}: the columns are not in the order {', '.join(TABLE.names)}")
+    raise TraceError(f"{path}: the columns are not in the order {', '.join(table.names)}")
 
 
 def _array(values: Sequence[Any], name: str, where: str) -> pa.Array:

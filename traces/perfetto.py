@@ -87,8 +87,13 @@ def _slice(done: Operation, threads: _Threads, last_ns: int) -> Event:
         "dur": (end_ns - start_ns) / 1000,
         "cat": done.kind,
         "name": done.name if ended else f"{done.name} (never seen to end)",
-        "args": {name: getattr(done, name) for name in ARGS},
+        "args": {name: getattr(done, name) for name in ARGS} | _parts(done),
     }
+
+
+def _parts(done: Operation) -> Event:
+    """Only of an all-to-all that has parts of different sizes."""
+    return {"parts": done.parts} if done.parts else {}
 
 
 class _Threads:

@@ -41,13 +41,13 @@ def parts(folder: Path, run: Run) -> dict[int, Part]:
     Raises TraceError for damage, for a part of another recording, and where there are no rows.
     """
     found = {}
-    identity = header(folder).identity  # that of `run` is another where steps were cut away
+    recorded = header(folder)  # not `run`: that is another where steps were cut away
     for rank, path in rank_folders(folder).items():
         if rank >= run.ranks:
             raise TraceError(f"{path}: {HEADER} says that there are {run.ranks} ranks")
-        part = find(path, rank)
+        part = find(path, rank, recorded.schema)
         if part is not None:
-            _same_run(part, identity)
+            _same_run(part, recorded.identity)
             found[rank] = part
     if not any(part.rows for part in found.values()):
         raise TraceError(f"{folder}: the trace is empty: no rank has completed a step")

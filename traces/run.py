@@ -10,7 +10,10 @@ from typing import Any
 
 from traces.errors import TraceError
 
-SCHEMA = 1
+#: Of what is written now. What older ones lack: traces.columns.SINCE.
+SCHEMA = 2
+#: Fields that came with later schemas than the first.
+_SINCE = {"images": 2}
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Run:
     dtype: str = "float32"
     codec: str = "raw"
     seed: int = 0
+    images: int = 1  # denoised together: by all ranks, or where each has its own by each
     versions: Mapping[str, str] = field(default_factory=dict)
     started: str = ""  # when it was recorded, ISO 8601 in UTC; empty for what was computed
     schema: int = SCHEMA
@@ -45,17 +49,18 @@ class Run:
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain types, for run.json."""
-        return asdict(self)
+        """Plain types, for run.json: the fields that its schema has."""
+        return {name: x for name, x in asdict(self).items() if _SINCE.get(name, 1) <= self.schema}
 
     @classmethod
     def from_json(cls, data: object, where: str) -> Run:
         """Read a header back; raises TraceError naming `where` and the field at fault."""
         if not isinstance(data, dict):
             raise TraceError(f"{where}: expected a JSON object that describes a run")
-        if data.get("schema") != SCHEMA:
+        schema = data.get("schema")
+        if schema not in range(1, SCHEMA + 1):
             raise TraceError(
-                f"{where}: schema is {data.get('schema')!r}, but this thinwire reads {SCHEMA}; "
+                f"{where}: schema is {schema!r}, but this thinwire reads 1 to {SCHEMA}; "
                 "record the trace again or use the version that wrote it"
             )
         known = [f.name for f in fields(cls)]
@@ -74,7 +79,7 @@ class Run:
 def _misfit(name: str, value: object) -> str | None:
     """What a header's field should be, where it is not."""
     fits, expected = isinstance(value, str), "text"
-    if name in ("ranks", "steps"):
+    if name in ("ranks", "steps", "images"):
         fits, expected = type(value) is int and value > 0, "an integer above 0"
     elif name in ("seed", "schema"):
         fits, expected = type(value) is int, "an integer"

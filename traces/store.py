@@ -15,6 +15,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
@@ -29,7 +30,7 @@ from traces.errors import InputError, TraceError
 from traces.files import replacing, writing
 from traces.operation import Operation
 from traces.part import CLOSED, GROUP_ROWS, LINES, TABLE, Recording, header, schema
-from traces.run import Run
+from traces.run import SCHEMA, Run
 from traces.trace import Trace
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ OURS = re.compile(r"(ops\.jsonl|ops\.parquet|step-[0-9]{5,}\.safetensors)(\.tmp)
 
 
 def create(path: str | PathLike[str], run: Run, *, overwrite: bool = False) -> None:
-    """Begin a trace in a new or an empty folder by writing its header.
+    """Begin a trace in a new or an empty folder by writing its header, with the schema of now.
 
     With `overwrite`, a trace that is there is removed first: its own files, no others. Raises
     InputError where the path is taken, and for anything but a trace also with `overwrite`.
@@ -53,7 +54,7 @@ def create(path: str | PathLike[str], run: Run, *, overwrite: bool = False) -> N
         _clear(folder, overwrite=overwrite)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / reading.HEADER, run.to_json())
+    _write_json(folder / reading.HEADER, replace(run, schema=SCHEMA).to_json())
 
 
 def _clear(folder: Path, *, overwrite: bool) -> None:
@@ -153,13 +154,14 @@ def save(trace: Trace, folder: Path, *, overwrite: bool) -> None:
     create(folder, trace.run, overwrite=overwrite)
     if trace.problems:
         _write_json(folder / reading.PROBLEMS, list(trace.problems))
+    identity = reading.header(folder).identity
     for rank, frames in groupby(
         trace.scan(batch_rows=GROUP_ROWS), lambda rows: rows["rank"].iloc[0]
     ):
         part = folder / f"rank-{rank}"
         with writing(part):
             part.mkdir(exist_ok=True)
-        _write_parquet(part / CLOSED, trace.run.identity, map(_arrow, frames))
+        _write_parquet(part / CLOSED, identity, map(_arrow, frames))
     if trace.folder is not None:
         _copy_kept(trace.folder, folder, trace.run)
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from simnet.codecs.base import Shape
-from simnet.codecs.pieces import pieces
 
 _WORDS = {torch.float16: torch.int16, torch.bfloat16: torch.int16, torch.float32: torch.int32}
 
@@ -61,11 +60,7 @@ def spread(codes: Tensor, up: int, mask: int, shape: Shape) -> Tensor:
     count = shape[0] * shape[1]
     rows = -(-count // len(codes))
     places = torch.arange(up, up - rows, -1, dtype=codes.dtype, device=codes.device).unsqueeze(1)
-    bits = codes.new_empty(rows, len(codes))
-    parts = pieces(bits, dim=1)
-    for part, of_part in zip(parts, codes.split(parts[0].shape[1]), strict=True):
-        torch.bitwise_left_shift(of_part, places, out=part)
-        part.bitwise_and_(mask)
+    bits = (codes << places).bitwise_and_(mask)
     return bits.view(-1)[:count].view(shape)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from simnet.codecs.base import Shape, half, halves, join, narrow
-from simnet.codecs.subspace import basis, rank_of
+from simnet.codecs.subspace import basis, rank_of, ranks_within
 from traces.errors import InputError
 
 
@@ -45,6 +45,10 @@ class LowRank:
         """See Codec."""
         del dtype
         return 2 * rank_of(shape, self.rank) * sum(shape)
+
+    def within(self, nbytes: int, shape: Shape, dtype: torch.dtype) -> str | None:
+        """See Sized."""
+        return ranks_within(nbytes, shape, lambda rank: LowRank(rank).nbytes(shape, dtype))
 
     def scales(self, payload: Tensor, shape: Shape, dtype: torch.dtype) -> Tensor:
         """See Codec."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simnet.codecs.affine import Int4
 from simnet.codecs.base import Shape, join, narrow
-from simnet.codecs.subspace import basis, rank_of
+from simnet.codecs.subspace import basis, rank_of, ranks_within
 from traces.errors import InputError
 
 _FACTOR = Int4()
@@ -47,6 +47,10 @@ class LowRankInt4:
     def nbytes(self, shape: Shape, dtype: torch.dtype) -> int:
         """See Codec."""
         return sum(_FACTOR.nbytes(size, dtype) for size in self._shapes(shape))
+
+    def within(self, nbytes: int, shape: Shape, dtype: torch.dtype) -> str | None:
+        """See Sized."""
+        return ranks_within(nbytes, shape, lambda rank: LowRankInt4(rank).nbytes(shape, dtype))
 
     def scales(self, payload: Tensor, shape: Shape, dtype: torch.dtype) -> Tensor:
         """See Codec."""

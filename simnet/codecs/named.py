@@ -17,6 +17,7 @@ from simnet.codecs.residual import Residual
 from simnet.codecs.sign import OneBit
 from simnet.codecs.top_one import TopOne
 from simnet.codecs.two_bit import TwoBit
+from simnet.settings import settings
 from traces.errors import InputError, unknown
 
 CODECS: dict[str, type[Codec]] = {
@@ -25,7 +26,7 @@ CODECS: dict[str, type[Codec]] = {
 }
 
 #: A prefix of a codec's name says what it is applied to, and so what there is to set.
-_RESIDUALS: dict[str, Mapping[str, int | float]] = {
+PREFIXES: dict[str, Mapping[str, int | float]] = {
     "residual2-": {"decay": 0.5, "warmup_steps": 2},
     "residual-": {"error_feedback": 1, "warmup_steps": 1},
     "": {"warmup_steps": 1},
@@ -40,17 +41,14 @@ def codec(text: str) -> Residual:
     """The codec that `text` describes: a name, then ":parameter=value" for any that differ.
 
     "1bit" codes activations, "residual-1bit" their change from step to step, "residual2-1bit" the
-    change of that. Raises InputError for an unknown name or parameter and for a value that will
-    not do.
+    change of that. Raises InputError for an unknown name or parameter, for one that comes twice and
+    for a value that will not do.
     """
-    name, *settings = text.split(":")
+    name, *texts = text.split(":")
     prefix, kind = _split(name)
-    known = {**parameters(kind), **_RESIDUALS[prefix]}
+    known = {**parameters(kind), **PREFIXES[prefix]}
     values = dict(known)
-    for setting in settings:
-        parameter, _, value = setting.partition("=")
-        if parameter not in known:
-            raise unknown(f"parameter of {name}", parameter, known)
+    for parameter, value in settings(name, texts, known).items():
         values[parameter] = _number(f"{name}: {parameter}", value, known[parameter])
     made = kind(**{key: values.pop(key) for key in parameters(kind)})
     order = _ORDERS[prefix]
@@ -62,7 +60,7 @@ def spec(chosen: Residual) -> str:
     """The text that describes a codec, with every parameter it has."""
     prefix = next(prefix for prefix, order in _ORDERS.items() if order == chosen.order)
     inner = [f"{key}={getattr(chosen.codec, key)}" for key in parameters(type(chosen.codec))]
-    outer = [f"{key}={_plain(getattr(chosen, key))}" for key in _RESIDUALS[prefix]]
+    outer = [f"{key}={_plain(getattr(chosen, key))}" for key in PREFIXES[prefix]]
     return ":".join([prefix + chosen.codec.name, *inner, *outer])
 
 
@@ -89,7 +87,7 @@ def ratio(kind: type[Codec]) -> float:
 
 def _split(name: str) -> tuple[str, type[Codec]]:
     """The prefix, and the codec after it."""
-    for prefix in _RESIDUALS:  # the empty one last
+    for prefix in PREFIXES:  # the empty one last
         if name.startswith(prefix) and name.removeprefix(prefix) in CODECS:
             return prefix, CODECS[name.removeprefix(prefix)]
     raise unknown("codec", name, names())

@@ -22,6 +22,11 @@ _EAGER = Eager()
 class Coder(Protocol):
     """How one tensor is sent in one step."""
 
+    @property
+    def tensor(self) -> str:
+        """What error messages call it."""
+        ...
+
     def encode(self, state: State, x: Tensor) -> tuple[Tensor, State]:
         """The payload of x (N, C), and the sender's next state.
 
@@ -40,6 +45,10 @@ class Coder(Protocol):
 
     def nbytes(self, shape: Shape, dtype: torch.dtype) -> int:
         """Length of the payload."""
+        ...
+
+    def state_bytes(self, shape: Shape, dtype: torch.dtype, steps: int) -> int:
+        """Memory of one end's state for one tensor, after so many steps."""
         ...
 
 
@@ -115,16 +124,16 @@ class Residual:
     def decode(self, state: State, payload: Tensor, like: Tensor) -> tuple[Tensor, State]:
         """See Coder."""
         self._check_state(state)
-        _check_length(payload, self.nbytes(like.shape, like.dtype), self.tensor)
+        check_length(payload, self.nbytes(like.shape, like.dtype), self.tensor)
         return self.execution.decode(self._method, state, payload, like)
 
     def nbytes(self, shape: Shape, dtype: torch.dtype) -> int:
         """See Coder."""
         return self.codec.nbytes(shape, dtype)
 
-    def state_bytes(self, shape: Shape, dtype: torch.dtype) -> int:
-        """Memory of one end's state for one tensor, once warm."""
-        return self.recursion.kept * _RAW.nbytes(shape, dtype)
+    def state_bytes(self, shape: Shape, dtype: torch.dtype, steps: int) -> int:
+        """See Coder."""
+        return _state_bytes(self.recursion, shape, dtype, steps)
 
     def wire_bytes(self, shape: Shape, dtype: torch.dtype, steps: int) -> int:
         """All payloads of one tensor in so many steps."""
@@ -171,7 +180,7 @@ class Warmup:
 
     def decode_raw(self, state: State, payload: Tensor, like: Tensor) -> tuple[Tensor, State]:
         """See Coder."""
-        _check_length(payload, self.nbytes(like.shape, like.dtype), self.tensor)
+        check_length(payload, self.nbytes(like.shape, like.dtype), self.tensor)
         x = _RAW.decode(payload, like.shape, like.dtype)
         return x, self.recursion.warm(state, x)
 
@@ -181,8 +190,18 @@ class Warmup:
         """See Coder."""
         return _RAW.nbytes(shape, dtype)
 
+    def state_bytes(self, shape: Shape, dtype: torch.dtype, steps: int) -> int:
+        """See Coder."""
+        return _state_bytes(self.recursion, shape, dtype, steps)
 
-def _check_length(payload: Tensor, expected: int, name: str) -> None:
+
+def _state_bytes(recursion: Recursion, shape: Shape, dtype: torch.dtype, steps: int) -> int:
+    """A step adds one matrix, until there are as many as the recursion goes on from."""
+    return min(steps, recursion.kept) * _RAW.nbytes(shape, dtype)
+
+
+def check_length(payload: Tensor, expected: int, name: str) -> None:
+    """Raise ScheduleError for a payload of a tensor of this name that is too long or too short."""
     if payload.numel() != expected:
         raise ScheduleError(
             f"{name}: a payload of {payload.numel()} bytes came, expected {expected}: sender and "

@@ -11,7 +11,6 @@ from torch import Tensor
 from simnet.codecs import rank_one
 from simnet.codecs.base import Shape, halves, join
 from simnet.codecs.bits import pack, packed_bytes, spread, top, wide, words
-from simnet.codecs.pieces import pieces
 
 
 @dataclass(frozen=True)
@@ -28,18 +27,15 @@ class OneBit:
 
     def encode(self, x: Tensor) -> Tensor:
         """See Codec."""
-        x = x.contiguous()
-        codes = torch.empty_like(x, dtype=torch.uint8)
-        for part, code in zip(pieces(x), pieces(codes), strict=True):
-            code.copy_(words(part) >> top(x.dtype))  # 0 or -1
-        return join(rank_one.fit(x), pack(codes, 8).neg_())
+        scales, signs = rank_one.fit(x.contiguous())
+        return join(scales, pack(signs, 8))
 
     def decode(self, payload: Tensor, shape: Shape, dtype: torch.dtype) -> Tensor:
         """See Codec."""
         codes = wide(payload[2 * sum(shape) :], dtype)
         x = spread(codes, top(dtype), -1 << top(dtype), shape).view(dtype)
-        for part, size in rank_one.with_scales(x, self.scales(payload, shape, dtype)):
-            words(part).bitwise_or_(words(size))
+        channels, rows = rank_one.of_channels_and_rows(self.scales(payload, shape, dtype), x)
+        words(x).bitwise_or_(words(rows * channels))
         return x
 
     def nbytes(self, shape: Shape, dtype: torch.dtype) -> int:

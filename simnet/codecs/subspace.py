@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -16,6 +17,13 @@ _ITERATIONS = 2
 def rank_of(shape: Shape, rank: int) -> int:
     """How many dimensions a matrix of this shape can have, of the number that is asked for."""
     return min(rank, *shape)
+
+
+def ranks_within(nbytes: int, shape: Shape, size: Callable[[int], int]) -> str | None:
+    """The ranks for which a matrix comes to so many bytes at most; None: it does for none."""
+    fits = (rank for rank in range(min(shape), 0, -1) if size(rank) <= nbytes)
+    largest = next(fits, None)
+    return None if largest is None else f"rank={largest} or less"
 
 
 def basis(x: Tensor, rank: int) -> Tensor:

@@ -53,6 +53,12 @@ class TopOne:
         blocks = self._blocks(shape)
         return 2 * blocks + packed_bytes(blocks, 4)
 
+    def within(self, nbytes: int, shape: Shape, dtype: torch.dtype) -> str | None:
+        """See Sized."""
+        fits = (m for m in _BLOCKS if TopOne(m).nbytes(shape, dtype) <= nbytes)
+        least = next(fits, None)
+        return None if least is None else f"m={least} or more"
+
     def scales(self, payload: Tensor, shape: Shape, dtype: torch.dtype) -> Tensor:
         """See Codec."""
         del dtype

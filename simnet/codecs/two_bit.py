@@ -39,12 +39,12 @@ class TwoBit:
     def encode(self, x: Tensor) -> Tensor:
         """See Codec."""
         x = x.contiguous()
-        scales = rank_one.fit(x, _GAIN, largest=2)
-        codes = torch.empty_like(x, dtype=torch.uint8)
-        for (part, size), code in zip(rank_one.with_scales(x, scales), pieces(codes), strict=True):
-            outer = words(size).lt_(words(part.abs()))  # 0 or 1; in place is many times faster
-            code.copy_(outer.sub_(words(part) >> top(x.dtype), alpha=16))
-        return join(scales, pack(codes, 4))
+        scales, signs = rank_one.fit(x, _GAIN, largest=2)
+        channels, rows = rank_one.of_channels_and_rows(scales, x)
+        outer = torch.empty_like(signs)
+        for part, row, code in pieces(x, rows, outer):
+            code.copy_(words(row * channels).lt_(words(part.abs())))  # in place is much faster
+        return join(scales, torch.add(pack(outer, 4), pack(signs, 4), alpha=16))
 
     def decode(self, payload: Tensor, shape: Shape, dtype: torch.dtype) -> Tensor:
         """See Codec."""
@@ -54,10 +54,9 @@ class TwoBit:
         apart = top(dtype) - place
         codes = (codes & 15) + ((codes & 240) << (apart - 4))
         x = spread(codes, place, (-1 << top(dtype)) + (1 << place), shape).view(dtype)
-        for part, size in rank_one.with_scales(x, self.scales(payload, shape, dtype)):
-            words(part).add_(inner)
-            part.mul_(size)
-        return x
+        words(x).add_(inner)
+        channels, rows = rank_one.of_channels_and_rows(self.scales(payload, shape, dtype), x)
+        return x.mul_(channels).mul_(rows)
 
     def nbytes(self, shape: Shape, dtype: torch.dtype) -> int:
         """See Codec."""

@@ -45,6 +45,8 @@ def names(
         return
     rows = [[column.text(record[column.key]) for column in columns] for record in records]
     print_table(what, [column.title for column in columns], rows)
+    if what == "codecs":
+        print(_prefixes())
 
 
 def _models() -> Iterator[Record]:
@@ -62,12 +64,14 @@ def _schedules() -> Iterator[Record]:
         codec = "as inside" if name in OUTER else "any"
         if hasattr(kind, "no_codec"):
             codec = f"none: {kind.no_codec}"
-        yield {"name": name, "parameters": parameters(kind), "codec": codec, "paper": paper}
+        known = parameters(kind).items()
+        values = {key: value if isinstance(value, int) else str(value) for key, value in known}
+        yield {"name": name, "parameters": values, "codec": codec, "paper": paper}
 
 
 def _codecs() -> Iterator[Record]:
-    """As they are; "residual-" or "residual2-" before a name codes changes instead."""
-    from simnet.codecs.named import CODECS, paper, parameters, ratio
+    """As they are, and what there is to set with each prefix that a name may have."""
+    from simnet.codecs.named import CODECS, PREFIXES, paper, parameters, ratio
 
     for name, kind in CODECS.items():
         yield {
@@ -75,7 +79,21 @@ def _codecs() -> Iterator[Record]:
             "parameters": parameters(kind),
             "ratio": ratio(kind),
             "paper": paper(kind),
+            "prefixes": dict(PREFIXES),
         }
+
+
+def _prefixes() -> str:
+    """What may stand before a codec's name, for people."""
+    from simnet.codecs.named import PREFIXES
+
+    coded = {"": "activations", "residual-": "their change from step to step"}
+    coded["residual2-"] = "the change of that"
+    lines = [
+        f"  {prefix + 'NAME':15} codes {what}: {_settings(PREFIXES[prefix])}"
+        for prefix, what in coded.items()
+    ]
+    return "\n".join(["A prefix says what is coded, and so what else there is to set:", *lines])
 
 
 def _networks() -> Iterator[Record]:

@@ -61,11 +61,13 @@ class Workload:
     """Of weights and activations: float32, bfloat16 or float16."""
     seed: int = 0
     """Of the weights and the noise."""
+    batch: int = 1
+    """Images denoised together; of expert-parallel schedules, by each rank."""
 
     def job(self, device: str = "meta") -> Job:
         """The job, with its tensors on this device."""
         steps = model_preset(self.model).steps if self.steps is None else self.steps
-        return Job(self.model, self.ranks, steps, self.dtype, self.seed, device)
+        return Job(self.model, self.ranks, steps, self.dtype, self.seed, device, images=self.batch)
 
     def chosen_schedule(self) -> TeamSchedule:
         """The schedule, with its parameters and codec; raises InputError for two codecs."""

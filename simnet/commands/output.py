@@ -70,7 +70,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[obje
     table = Table(title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for number, column in enumerate(columns):
         cells = [str(row[number]) for row in rows]
-        longest = max(map(len, [column, *cells]))
+        longest = max(map(len, [*column.splitlines(), *cells]))
         table.add_column(
             column,
             justify="right" if number and all(map(_numeric, cells)) else "left",

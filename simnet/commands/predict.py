@@ -38,7 +38,7 @@ def predict(
     *,
     gpu: Annotated[str | None, Parameter(alias="--device")] = None,
     costs: Path | None = None,
-    single: str | None = None,
+    single: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
     overwrite: Flag = False,
     json: Json = False,
@@ -77,7 +77,8 @@ def predict(
     cost, outside_s = _measured(costs, single), 0.0
     if gpu is not None:
         cost, outside_s = _roofline(gpu, costs, single, job)
-        schedule = on_gpu(schedule)
+        if preset_device(gpu).is_gpu:
+            schedule = on_gpu(schedule)
     if cost is None:
         raise InputError(
             "how fast is the compute? give --gpu NAME (`thinwire list devices`) or --costs TRACE"
@@ -119,9 +120,9 @@ def _roofline(
     outside_s = roofline.outside_s(job.preset)
     if single is None:
         return roofline, outside_s
-    alone = simulate(Single(), replace(job, ranks=1), roofline, NETWORKS["infinite"])
-    predicted_s = outside_s + summarize(alone).total_s
-    factor = parse_time(single) / predicted_s
-    if not factor > 0:
+    seen_s = parse_time(single)
+    if not seen_s > 0:
         raise InputError(f"--single is {single}, expected more than no time")
+    alone = simulate(Single(), replace(job, ranks=1), roofline, NETWORKS["infinite"])
+    factor = seen_s / (outside_s + summarize(alone).total_s)
     return Scaled(roofline, factor), outside_s * factor

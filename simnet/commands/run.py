@@ -13,6 +13,8 @@ from cyclopts import Parameter
 from simnet.commands.options import Flag, Json, Workload, comma_separated
 from simnet.commands.output import report, say_what_is_missing, step_progress
 from simnet.memory import Memory
+from simnet.schedules.base import TeamSchedule
+from simnet.schedules.named import on_gpu
 from traces.errors import InputError
 from traces.summary import summarize
 from traces.trace import Trace
@@ -58,9 +60,10 @@ def run(
     json
         Print the summary as JSON.
     """
-    schedule = workload.chosen_schedule()
+    chosen = workload.chosen_schedule()
     live, gpus = _chosen(driver, workload.ranks)
     job = workload.job(_device(device, gpus))
+    schedule = suited(chosen, job.device)
     with step_progress(f"{workload.schedule} on {job.ranks} ranks", job.steps) as observer:
         trace = live(
             schedule, job, out, keep=comma_separated(keep), observer=observer, overwrite=overwrite
@@ -89,6 +92,11 @@ def _chosen(driver: str, ranks: int) -> tuple[Callable[..., Trace | None], int]:
         )
     here = os.environ.get("LOCAL_WORLD_SIZE", "")
     return run_under_torchrun, int(here) if here.isdecimal() else ranks
+
+
+def suited(schedule: TeamSchedule, device: str) -> TeamSchedule:
+    """As this device runs it; all ranks have devices of one kind, and so the same arithmetic."""
+    return on_gpu(schedule) if device == "cuda" else schedule
 
 
 def _device(asked: str | None, gpus: int) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from simnet.drivers.matching import check_peers
+from simnet.drivers.agreement import Said
+from simnet.drivers.log import where
 from simnet.network.network import Line, lines
 from simnet.ops import AllGather, AllReduce, AllToAll, Group, Recv, Send, Shift, Transfer
 from traces.errors import ScheduleError
@@ -49,6 +50,7 @@ class Communicators:
         self.process_groups: dict[Group, dist.ProcessGroup | None] = {self.world: None}
         for group in sorted(set(groups) - {self.world}):
             self.process_groups[group] = dist.new_group(list(group.ranks))
+        self.said: list[Said] = []
         self.posts: dict[type[Transfer], Callable[[Any, Group], tuple[Any, list[dist.Work]]]] = {
             Send: self._send,
             Recv: self._recv,
@@ -59,9 +61,8 @@ class Communicators:
         }
 
     def post(self, op: Transfer, row: Operation) -> Ticket:
-        """Start a transfer."""
+        """Start a transfer, of which check_peers has had nothing to say."""
         group = op.group or self.world
-        check_peers(op, self.rank, group)
         stands_in = lines(row, group.ranks)
         if not stands_in:  # a shift to itself
             return Ticket(op, row, op.value)
@@ -71,8 +72,17 @@ class Communicators:
                 "not come by; on real tensors a schedule must do what it does on meta tensors"
             )
         op.value = op.value.contiguous()
+        if isinstance(op, AllToAll) and op.sends is not None and op.takes is not None:
+            what = f"{op.kind} {op.name!r} ({where(row.step, row.layer)})"
+            self.said.append(Said(group, what, op.sends, op.takes))
         value, works = self.posts[type(op)](op, group)
         return Ticket(op, row, value, list(zip(stands_in, works, strict=True)))
+
+    def told(self) -> list[list[Said]]:
+        """What each rank said of its all-to-alls of parts that differ; all ranks must ask."""
+        said: list[list[Said]] = [[] for _ in self.world.ranks]
+        dist.all_gather_object(said, self.said)
+        return said
 
     def _send(self, op: Send, group: Group) -> tuple[Any, list[dist.Work]]:
         return None, [_some(dist.isend(op.value, op.to, self.process_groups[group]))]
@@ -104,10 +114,16 @@ class Communicators:
         return value, [_some(dist.all_reduce(value, group=process_group, async_op=True))]
 
     def _all_to_all(self, op: AllToAll, group: Group) -> tuple[Any, list[dist.Work]]:
-        value = torch.empty_like(op.value)
         process_group = self.process_groups[group]
-        work = dist.all_to_all_single(value, op.value, group=process_group, async_op=True)
-        return list(value.chunk(len(group.ranks))), [_some(work)]
+        if op.takes is None:
+            value = torch.empty_like(op.value)
+            work = dist.all_to_all_single(value, op.value, group=process_group, async_op=True)
+            return list(value.chunk(len(group.ranks))), [_some(work)]
+        value = op.value.new_empty((sum(op.takes), *op.value.shape[1:]))
+        work = dist.all_to_all_single(
+            value, op.value, list(op.takes), list(op.sends or ()), process_group, async_op=True
+        )
+        return list(value.split(op.takes)), [_some(work)]
 
 
 def _some(work: dist.Work | None) -> dist.Work:

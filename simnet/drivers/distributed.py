@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 import torch.distributed as dist
 
+from simnet.drivers.agreement import check_agreement
 from simnet.drivers.clock import Clock, clock_for
 from simnet.drivers.communicator import Communicators, Ticket
 from simnet.drivers.hardware import compute_threads
 from simnet.drivers.log import Log, describe
+from simnet.drivers.matching import check_peers
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.offsets import common_time
 from simnet.drivers.recorder import Recorder
@@ -42,7 +44,7 @@ def run_rank(task: Task, ranks_here: int, observer: Observer) -> None:
 
     torch.distributed is initialised, and the trace's folder made. `ranks_here` share this host's
     cores. Raises RunError where a peer is lost or something fails, naming the rank, operation,
-    step and layer that noticed.
+    step and layer that noticed, and ScheduleError where ranks sent other sizes than were taken.
     """
     rank, job = dist.get_rank(), task.job
     with torch.inference_mode(), compute_threads(ranks_here):
@@ -56,6 +58,7 @@ def run_rank(task: Task, ranks_here: int, observer: Observer) -> None:
         clock.begin(common_time())
         LiveRank(log, clock, communicators).run(task.schedule(job, rank))
         recorder.close()
+    check_agreement(communicators.told())
     dist.barrier()
 
 
@@ -128,7 +131,9 @@ class LiveRank:
         return ticket.value
 
     def _transfer(self, op: Transfer) -> Ticket:
-        row = self.log.transfer(op, op.group or self.communicators.world, math.nan)
+        group = op.group or self.communicators.world
+        check_peers(op, self.log.rank, group)
+        row = self.log.transfer(op, group, math.nan)
         self.clock.stamp(row, "start_s")
         ticket = self.communicators.post(op, row)
         self.clock.watch(ticket)

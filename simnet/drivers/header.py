@@ -32,6 +32,7 @@ def header(schedule: Schedule, job: Job, **where: Unpack[Where]) -> Run:
         steps=job.steps,
         dtype=job.dtype,
         seed=job.seed,
+        images=job.images,
         versions=versions(),
         **where,
     )

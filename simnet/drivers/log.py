@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from simnet.drivers.observer import Observer
+from simnet.drivers.parts import check_sizes
 from simnet.ops import (
+    AllToAll,
     At,
     Compute,
     Group,
@@ -84,11 +86,14 @@ class Log:
         return row
 
     def transfer(self, op: Transfer, group: Group, start_s: float) -> Operation:
-        """The next operation, which is a transfer."""
+        """The next operation, which is a transfer.
+
+        Raises ScheduleError for an all-to-all whose parts make no sense.
+        """
+        place = group.ranks.index(self.rank)
         row = self.row(group.name, op.kind, op.name, start_s)
         row.shape = describe_shape((op.value,))
         row.bytes = 0 if isinstance(op, Recv) else op.value.nbytes
-        row.wire_bytes = wire_bytes(op, len(group.ranks))
         row.group = ",".join(map(str, group.ranks))
         if isinstance(op, Shift):
             row.dst, row.src = op.peers(self.rank, group)
@@ -96,6 +101,10 @@ class Log:
             row.dst = op.to
         elif isinstance(op, Recv):
             row.src = op.source
+        elif isinstance(op, AllToAll):
+            check_sizes(op, len(group.ranks), place, self)
+            row.parts = ",".join(map(str, op.parts))
+        row.wire_bytes = wire_bytes(op, len(group.ranks), place)
         return row
 
 

@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from string import digits
 from typing import Any
 
 import simpy
 
 from simnet.drivers.log import where
+from simnet.drivers.parts import check_pairs
 from simnet.network.network import Exchange, Line, Traffic
 from simnet.ops import AllToAll, Collective, Group, Recv, Send, Transfer
 from traces.errors import ScheduleError
@@ -117,6 +119,10 @@ class Lane:
         nbytes = first.op.value.nbytes
         since_s = tuple(max(self.free_s, ticket.row.start_s) for ticket in tickets)
         exchange = Exchange(kind, self.line.ranks, nbytes, self.line, self.carried, since_s)
+        if isinstance(first.op, AllToAll) and first.op.sends is not None:
+            ops: list[Any] = [ticket.op for ticket in tickets]
+            sizes = tuple(op.parts for op in ops)
+            exchange = exchange._replace(nbytes=max(map(sum, sizes)), sizes=sizes)
         self.carried += 1
         self.busy = len(tickets)
         done = self.traffic.carry(exchange)
@@ -153,24 +159,34 @@ def _check(tickets: Sequence[Ticket]) -> None:
     first = tickets[0]
     collective = isinstance(first.op, Collective)
     for other in tickets[1:]:
-        same = other.op.name == first.op.name and other.row.shape == first.row.shape
+        same = other.op.name == first.op.name and _same_shape(first, other)
         if not same or (collective and other.op.kind != first.op.kind):
             raise ScheduleError(
                 f"transfers do not match: rank {first.rank} has {first} of {first.row.shape}, "
                 f"rank {other.rank} has {other} of {other.row.shape}; "
                 "both ends must name the same thing, of the same shape and type"
             )
-    if isinstance(first.op, AllToAll) and first.op.value.shape[0] % len(tickets):
-        raise ScheduleError(
-            f"rank {first.rank}: {first} of {first.row.shape} cannot be split evenly over "
-            f"{len(tickets)} ranks along its first dimension"
-        )
+    if isinstance(first.op, AllToAll):
+        check_pairs(tickets)
+        if first.op.sends is None and first.op.value.shape[0] % len(tickets):
+            raise ScheduleError(
+                f"rank {first.rank}: {first} of {first.row.shape} cannot be split evenly over "
+                f"{len(tickets)} ranks along its first dimension"
+            )
+
+
+def _same_shape(first: Ticket, other: Ticket) -> bool:
+    """Apart from the first dimension where one has parts that differ: check_pairs looks at it."""
+    shapes = first.row.shape, other.row.shape
+    if first.row.parts or other.row.parts:
+        shapes = shapes[0].lstrip(digits), shapes[1].lstrip(digits)
+    return shapes[0] == shapes[1]
 
 
 def _deliver(tickets: Sequence[Ticket]) -> None:
     op = tickets[0].op
     if isinstance(op, Collective):
-        results = op.deliver([ticket.op.value for ticket in tickets])
+        results = op.deliver([ticket.op for ticket in tickets])
         for ticket, result in zip(tickets, results, strict=True):
             ticket.value = result
     else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from simnet.drivers.engine import Work, collector_paused, play
 from simnet.drivers.observer import Observer
+from simnet.drivers.recorded_parts import Sizes, recorded_sizes
 from simnet.ops import (
     AllGather,
     AllReduce,
@@ -26,6 +27,7 @@ from simnet.ops import (
 )
 from traces.errors import TraceError
 from traces.operation import table
+from traces.run import SCHEMA
 from traces.shape import parse_shape
 from traces.trace import Trace
 from traces.versions import versions
@@ -47,9 +49,15 @@ def replay(trace: Trace, network: Network, observer: Observer | None = None) -> 
             f"this trace is incomplete: {'; '.join(trace.problems)}. "
             "Record it again, or replay the steps that all ranks completed (--partial)"
         )
-    programs = [recorded(rows) for _, rows in trace.ops.groupby("rank")]
+    sizes = recorded_sizes(trace.ops)
+    programs = [recorded(rows, sizes) for _, rows in trace.ops.groupby("rank")]
     run = replace(
-        trace.run, driver="replayed", started="", network=network.name, versions=versions()
+        trace.run,
+        driver="replayed",
+        started="",
+        network=network.name,
+        versions=versions(),
+        schema=SCHEMA,
     )
     with collector_paused():
         operations, _ = play(
@@ -58,8 +66,8 @@ def replay(trace: Trace, network: Network, observer: Observer | None = None) -> 
         return Trace(run, table(operations))
 
 
-def recorded(rows: Any) -> Program:
-    """One rank's rows, as the program that would leave them."""
+def recorded(rows: Any, sizes: Mapping[tuple[int, int], Sizes]) -> Program:
+    """One rank's rows, as the program that would leave them. `sizes`: see recorded_sizes."""
     tickets: dict[int, Ticket] = {}
     ends: dict[int, float] = {}
     place = (-1, -1)
@@ -76,7 +84,7 @@ def recorded(rows: Any) -> Program:
             wake_s = row.end_s - max(row.start_s, ends[row.waits_for])
             yield Wait(tickets[row.waits_for], max(wake_s, 0.0))
         else:
-            tickets[row.seq] = yield _transfer(row)
+            tickets[row.seq] = yield _transfer(row, sizes.get((row.rank, row.seq)))
             ends[row.seq] = row.end_s
     return None
 
@@ -113,8 +121,14 @@ class Blob:
         first, *rest = self.shape
         return [Blob(self.nbytes // chunks, (first // chunks, *rest), self.dtype)] * chunks
 
+    def split(self, sizes: Sequence[int]) -> Sequence[Blob]:
+        """Parts of so many rows along dim 0."""
+        first, *rest = self.shape
+        row_bytes = self.nbytes // max(1, first)
+        return [Blob(rows * row_bytes, (rows, *rest), self.dtype) for rows in sizes]
 
-def _transfer(row: Any) -> Transfer:
+
+def _transfer(row: Any, sizes: Sizes | None) -> Transfer:
     shapes = parse_shape(row.shape)
     if len(shapes) != 1:
         raise TraceError(
@@ -122,8 +136,10 @@ def _transfer(row: Any) -> Transfer:
             "expected one tensor's, such as '2x64x128:float32'"
         )
     value = Blob(int(row.bytes), *shapes[0])
-    ranks = tuple(map(int, row.group.split(",")))
-    return _TRANSFERS[row.kind](row, value, Group(ranks, row.stream))
+    group = Group(tuple(map(int, row.group.split(","))), row.stream)
+    if sizes:
+        return AllToAll(row.name, value, group, sends=sizes.sends, takes=sizes.takes)
+    return _TRANSFERS[row.kind](row, value, group)
 
 
 def _shift(row: Any, value: Blob, group: Group) -> Transfer:

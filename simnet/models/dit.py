@@ -15,10 +15,12 @@ from torch.nn.functional import embedding, silu
 
 from simnet.models.block import Block, Condition, State
 from simnet.models.cross import cross_block
+from simnet.models.experts import ExpertBlock
 from simnet.models.initial import draw, frequencies, position
 from simnet.models.joint import JointBlock, SingleBlock
 from simnet.models.modulation import SCALE, SHIFT, modulate, modulation
 from simnet.models.shape import Cross, Joint, Preset
+from simnet.models.weights import load
 
 #: Width of the sinusoids that stand for time (Peebles & Xie 2023, TimestepEmbedder).
 _TIME_WAVES = 256
@@ -55,7 +57,7 @@ class DiT(nn.Module):
         self.velocity = nn.Linear(width, shape.channels)
 
     def condition(self, time: Tensor, label: Tensor) -> Condition:
-        """What a time (1,) between 0 and 1, and what is to be drawn, mean to each block.
+        """What times (1,) or (B,) between 0 and 1, and what is to be drawn, mean to each block.
 
         `label` is classes (B,), or the tokens of texts (B, S, channels of the text).
         """
@@ -69,12 +71,15 @@ class DiT(nn.Module):
         c = c.expand(len(label), -1)
         return (c, self.text(label)) if isinstance(self.shape.text, Cross) else (c,)
 
-    def embed(self, x: Tensor, position: Tensor, *text: Tensor) -> State:
-        """h of the latent x (1, T', C) at these positions (T', D).
+    def embed(self, c: Condition, x: Tensor, position: Tensor, *text: Tensor) -> State:
+        """h of the latents x (n, T', C) at these positions (T', D), for the forwards of c.
 
         A model with joint attention has some text besides, (B, S', channels of the text).
         """
-        return self.token(x) + position, *(self.text(tokens) for tokens in text)
+        h: Tensor = self.token(x) + position
+        if len(h) > 1:  # one image's forwards are told apart when they are modulated
+            h = h.repeat(len(c[0]) // len(h), 1, 1)
+        return h, *(self.text(tokens) for tokens in text)
 
     def head(self, h: State, c: Condition) -> Tensor:
         """The velocity (B, T', C) that the image's tokens in h have come to."""
@@ -83,10 +88,10 @@ class DiT(nn.Module):
         return velocity
 
     def forward(self, x: Tensor, time: Tensor, label: Tensor) -> Tensor:
-        """All of it on one device: velocity (B, T, C) of the latent x (1, T, C)."""
+        """All of it on one device: velocity (B, T, C) of the latents x (n, T, C)."""
         c = self.condition(time, label)
         text = (label,) if isinstance(self.shape.text, Joint) else ()
-        h = self.embed(x, self.position, *text)
+        h = self.embed(c, x, self.position, *text)
         for block in self.blocks:
             q, kv, carry = block.project(h, c)
             out, _ = block.attend(q, kv)
@@ -95,10 +100,10 @@ class DiT(nn.Module):
 
 
 def build(shape: Preset, seed: int, dtype: torch.dtype, device: str | torch.device) -> DiT:
-    """A model with weights that depend on the shape and the seed alone.
+    """A model with weights that depend on the shape and the seed alone, or were trained.
 
-    They are drawn in float32 on the CPU, whatever the device and the type they end up in. On
-    "meta" nothing is drawn and nothing allocated.
+    They are read, or drawn, in float32 on the CPU, whatever the device and the type they end up
+    in. On "meta" nothing is drawn and nothing allocated.
     """
     with torch.device("meta"):
         model = DiT(shape)
@@ -107,7 +112,10 @@ def build(shape: Preset, seed: int, dtype: torch.dtype, device: str | torch.devi
     model.waves = frequencies(_TIME_WAVES // 2).to(device)  # in float32, whatever the type
     if not model.position.is_meta:
         model.position.copy_(position(shape.grid, shape.hidden))
-        draw(model, torch.Generator().manual_seed(seed))
+        if shape.trained:
+            load(model, shape.name.split(":")[0])
+        else:
+            draw(model, torch.Generator().manual_seed(seed))
     return model
 
 
@@ -116,4 +124,6 @@ def _block(shape: Preset, layer: int) -> Block:
         return cross_block(shape, layer)
     if layer >= shape.layers - shape.single_layers:
         return SingleBlock(shape, layer)
+    if shape.experts is not None:
+        return ExpertBlock(shape, layer)
     return JointBlock(shape, layer)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from simnet.models.shape import Cross, Joint, Modulation, Preset
+from simnet.models.shape import Cross, Experts, Joint, Modulation, Preset
 from traces.errors import InputError, unknown
 
 _DIT = "Peebles & Xie 2023, table 1; latent 32x32x4 (256 px) or 64x64x4 (512 px), patch 2"
@@ -51,6 +51,13 @@ _SMALL = (
         steps=8,
         source="made up: the like of HunyuanDiT",
     ),
+    Preset(
+        name="dit-moe-nano", layers=4, hidden=48, heads=4, channels=16, classes=10,
+        experts=Experts(count=8, inner=32, shared=32), qk_norm=True,
+        width_px=64, height_px=64, forwards=2, guidance=1.5,
+        steps=8,
+        source="made up: small enough for tests; 2, 4 or 8 ranks share its experts",
+    ),
 )  # fmt: skip
 
 _OF_CLASSES = (
@@ -92,6 +99,54 @@ _OF_CLASSES = (
         width_px=4432, height_px=256,
         steps=28,
         source="Esser et al. 2024, SD3-medium at 1024 px: 24 blocks; 4096 image, 333 text tokens",
+    ),
+)  # fmt: skip
+
+_MOE = "Fei et al. 2024 (DiT-MoE), table 1; latent 32x32x4, patch 2"
+_EIGHT, _SIXTEEN = Experts(count=8), Experts(count=16)
+
+_WITH_EXPERTS = (
+    Preset(
+        name="dit-moe-s", layers=12, hidden=384, heads=6, channels=16, classes=1000,
+        experts=_EIGHT, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
+        source=_MOE,
+    ),
+    Preset(
+        name="dit-moe-b", layers=12, hidden=768, heads=12, channels=16, classes=1000,
+        experts=_EIGHT, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
+        source=_MOE,
+    ),
+    Preset(
+        name="dit-moe-l", layers=24, hidden=1024, heads=16, channels=16, classes=1000,
+        experts=_EIGHT, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
+        source=_MOE,
+    ),
+    Preset(
+        name="dit-moe-xl", layers=28, hidden=1152, heads=16, channels=16, classes=1000,
+        experts=_EIGHT, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
+        source=_MOE,
+    ),
+    Preset(
+        name="dit-moe-g", layers=40, hidden=1408, heads=16, channels=16, classes=1000,
+        experts=_SIXTEEN, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
+        source=_MOE,
+    ),
+)  # fmt: skip
+
+#: Fashion-MNIST's images, 28x28, with a margin of 2, in patches of 4.
+_FASHION = "made up, and trained on Fashion-MNIST: see docs/trained.md"
+
+_TRAINED = (
+    Preset(
+        name="dit-fashion", layers=6, hidden=160, heads=8, channels=16, classes=10,
+        qk_norm=True, width_px=32, height_px=32, token_px=4, forwards=2, guidance=2.0,
+        trained=True, source=_FASHION,
+    ),
+    Preset(
+        name="dit-moe-tiny", layers=6, hidden=128, heads=8, channels=16, classes=10,
+        experts=Experts(count=8, inner=256, shared=128), qk_norm=True,
+        width_px=32, height_px=32, token_px=4, forwards=2, guidance=2.0,
+        trained=True, source=_FASHION,
     ),
 )  # fmt: skip
 
@@ -174,7 +229,12 @@ _OF_VIDEOS = (
     ),
 )  # fmt: skip
 
-PRESETS = {preset.name: preset for preset in (*_SMALL, *_OF_CLASSES, *_OF_IMAGES, *_OF_VIDEOS)}
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        *_SMALL, *_TRAINED, *_OF_CLASSES, *_WITH_EXPERTS, *_OF_IMAGES, *_OF_VIDEOS,
+    )
+}  # fmt: skip
 
 #: What a name may be followed by: "flux.1-dev:width=2048:height=2048:text=256".
 PARAMETERS = {"width": "width_px", "height": "height_px", "frames": "frames", "text": "text"}
@@ -203,6 +263,8 @@ def _changes(chosen: Preset, settings: list[str]) -> Iterator[tuple[str, object]
             raise unknown(f"parameter of {chosen.name}", parameter, PARAMETERS)
         if not value.isdecimal():
             raise InputError(f"{chosen.name}: {parameter} is {value!r}, expected an integer")
+        if parameter == "frames" and chosen.frames == 1:
+            raise InputError(f"{chosen.name} draws one image; it has no frames to set")
         if parameter != "text":
             yield PARAMETERS[parameter], int(value)
         elif chosen.text is None:

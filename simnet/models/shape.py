@@ -41,8 +41,18 @@ class Modulation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Experts:
+    """A mixture of experts in the MLP's place (Fei et al. 2024, "DiT-MoE", section 3)."""
+
+    count: int  # E
+    top: int = 2  # k, those that a token is sent to
+    inner: int | None = None  # width inside an expert, a SwiGLU; None: 4 D
+    shared: int | None = None  # width inside the one that all tokens pass; None: 2 D
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """A model's shape; its weights are random.
+    """A model's shape; its weights are random, unless it is said to have been trained.
 
     Raises InputError for a shape that no diffusion transformer can have.
     """
@@ -56,6 +66,8 @@ class Preset:
     heads: int  # H
     mlp: int | None = None  # inner width of the MLP; None: 4 D
     gated: bool = False  # the MLP is a SwiGLU (Shazeer 2020)
+    experts: Experts | None = None  # in place of the MLP
+    qk_norm: bool = False  # each head's queries and keys are normalised
     modulation: Modulation = Modulation()
     text: Text | None = None
     classes: int = 0  # of images, for a model that draws those instead of what a text says
@@ -66,7 +78,11 @@ class Preset:
     token_px: int = 16  # side of the square that a token stands for: 8 of the encoder, 2 of a patch
     token_frames: int = 1  # that a token stands for, after the first frame, which has its own
     forwards: int = 1  # a step: 2 with classifier-free guidance
+    #: How much further than the asked-for velocity to go, away from the one for no text or class
+    #: in particular (Ho & Salimans 2022, "Classifier-Free Diffusion Guidance").
+    guidance: float = 4.0
     steps: int = 50  # that the publishers use
+    trained: bool = False  # its weights come with this package
     #: FLOP outside the steps: for each token that is encoded, and each pixel that is decoded.
     encoder_flop: float = 0.0
     decoder_flop: float = 0.0
@@ -84,6 +100,11 @@ class Preset:
         if self.text is not None and self.text.tokens < 1:
             raise InputError(
                 f"model {self.name!r}: its text has {self.text.tokens} tokens, expected 1 or more"
+            )
+        if self.experts is not None and not 1 <= self.experts.top <= self.experts.count:
+            raise InputError(
+                f"model {self.name!r}: a token has {self.experts.top} of {self.experts.count} "
+                "experts, expected from 1 to all of them"
             )
         # 4: a sine and a cosine for each of a token's two coordinates.
         for divisor, what in ((self.heads, "heads"), (4, "parts of its position")):

@@ -14,8 +14,10 @@ def by_output(linear: nn.Linear, rank: int, ranks: int, groups: int = 1) -> nn.L
     """The layer that gives a rank's share of each of so many equal groups of the outputs."""
     inputs = linear.in_features
     weight = linear.weight.view(groups, ranks, -1, inputs)[:, rank].flatten(0, 1)
-    bias = linear.bias.view(groups, ranks, -1)[:, rank].flatten()
-    return _linear(weight, bias)
+    bias: Tensor | None = linear.bias  # which torch's types hold to be always there
+    return _linear(
+        weight, None if bias is None else bias.view(groups, ranks, -1)[:, rank].flatten()
+    )
 
 
 def by_input(linear: nn.Linear, rank: int, ranks: int) -> nn.Linear:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
+import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, silu
 
 from simnet.models import attention
+from simnet.models.mixture import Mixture
+from simnet.models.mlp import Mlp
 from simnet.models.modulation import (
     GATE,
     MLP_GATE,
@@ -35,6 +37,7 @@ class Entry(nn.Module):
         self.head_dim = shape.head_dim
         self.modulation = modulation(shape, width, parts)
         self.qkv = nn.Linear(width, 3 * shape.hidden)
+        self.qk_norm = shape.qk_norm
 
     def norm(self, tokens: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (B, T, width) as attention takes them in, and all parts of the modulation."""
@@ -45,38 +48,14 @@ class Entry(nn.Module):
     def heads(self, normed: Tensor) -> Tensor:
         """Queries, keys and values (3, B, H, T, E)."""
         qkv: Tensor = self.qkv(normed).unflatten(-1, (3, -1, self.head_dim))
-        return qkv.permute(2, 0, 3, 1, 4)
+        heads = qkv.permute(2, 0, 3, 1, 4)
+        if not self.qk_norm:
+            return heads
+        return torch.stack((modulate(heads[0]), modulate(heads[1]), heads[2]))
 
     def shard(self, rank: int, ranks: int) -> Self:
         """See Block."""
         return replaced(self, qkv=by_output(self.qkv, rank, ranks, groups=3))
-
-
-class Mlp(nn.Module):
-    """Two layers with a GELU between, or a gate."""
-
-    def __init__(self, width: int, inner: int, *, gate: bool) -> None:
-        super().__init__()
-        self.gate = gate
-        self.up = nn.Linear(width, (2 if gate else 1) * inner)
-        self.down = nn.Linear(inner, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (B, T, width) to the same."""
-        inner = self.up(tokens)
-        if self.gate:
-            gate, inner = inner.chunk(2, dim=-1)
-            inner = silu(gate) * inner
-        else:
-            inner = gelu(inner, approximate="tanh")
-        out: Tensor = self.down(inner)
-        return out
-
-    def shard(self, rank: int, ranks: int) -> Self:
-        """See Block."""
-        groups = 2 if self.gate else 1
-        up = by_output(self.up, rank, ranks, groups)
-        return replaced(self, up=up, down=by_input(self.down, rank, ranks))
 
 
 class Stream(Entry):
@@ -87,7 +66,9 @@ class Stream(Entry):
     ) -> None:
         super().__init__(shape, width, parts)
         self.out = nn.Linear(shape.hidden, width)
-        self.mlp = Mlp(width, mlp or 4 * width, gate=shape.gated)
+        self.mlp: Mlp | Mixture = Mlp(width, mlp or 4 * width, gate=shape.gated)
+        if shape.experts is not None:
+            self.mlp = Mixture(width, shape.experts)
 
     def leave_attention(self, out: Tensor) -> Tensor:
         """Tokens (B, T, width) of attention's out (B, H, T, E)."""
@@ -98,11 +79,18 @@ class Stream(Entry):
         """What attention's out (B, H, T, E) adds to the tokens, (B, T, width)."""
         return gated(self.leave_attention(out), self.modulation.name(parts)[GATE])
 
+    def norm_mlp(self, tokens: Tensor, parts: Tensor) -> Tensor:
+        """Tokens (B, T, width) as the MLP takes them in."""
+        named = self.modulation.name(parts)
+        return modulate(tokens, named[MLP_SHIFT], named[MLP_SCALE])
+
+    def gate_mlp(self, out: Tensor, parts: Tensor) -> Tensor:
+        """What the MLP's out adds to the tokens, both (B, T, width)."""
+        return gated(out, self.modulation.name(parts)[MLP_GATE])
+
     def mlp_update(self, tokens: Tensor, parts: Tensor) -> Tensor:
         """What the MLP adds to the tokens (B, T, width)."""
-        named = self.modulation.name(parts)
-        normed = modulate(tokens, named[MLP_SHIFT], named[MLP_SCALE])
-        return gated(self.mlp(normed), named[MLP_GATE])
+        return self.gate_mlp(self.mlp(self.norm_mlp(tokens, parts)), parts)
 
     def shard(self, rank: int, ranks: int) -> Self:
         """See Block."""

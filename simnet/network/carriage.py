@@ -40,8 +40,12 @@ class Carrier:
 
     def carry(self, exchange: Exchange) -> list[simpy.Event]:
         """Start the exchange's first flows; the others follow by themselves."""
-        kind, ranks, nbytes, *_ = exchange
-        rounds = self.topology.collectives.rounds(kind, ranks, nbytes, self.topology)
+        collectives = self.topology.collectives
+        if exchange.sizes is None:
+            kind, ranks, nbytes, *_ = exchange
+            rounds = collectives.rounds(kind, ranks, nbytes, self.topology)
+        else:
+            rounds = collectives.uneven(exchange.ranks, exchange.sizes)
         return Carriage(self, exchange, rounds).begin()
 
     def way(self, src: int, dst: int) -> Way:

@@ -23,10 +23,12 @@ class Exchange(NamedTuple):
 
     kind: str  # send, all_gather, all_reduce, all_to_all
     ranks: tuple[int, ...]
-    nbytes: int  # what one member brings
+    nbytes: int  # what one member brings; where that differs, the most
     line: Line
     ordinal: int  # how many exchanges this line carried before
     since_s: tuple[float, ...]  # since when each member has been ready for it
+    #: Of an all-to-all of parts that differ: bytes of each member's value for each, its own too.
+    sizes: tuple[tuple[int, ...], ...] | None = None
 
 
 class Queued(Protocol):

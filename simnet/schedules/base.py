@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from simnet.job import Job
 from simnet.ops import At, Compute, Group, Keep, Op, Program
@@ -86,6 +87,15 @@ class TeamSchedule:
         """See Schedule."""
         raise NotImplementedError
 
+    def numbers(self, job: Job) -> range:
+        """Which images a job makes, by their numbers: by default its batch, all ranks together."""
+        first = job.number * job.images
+        return range(first, first + job.images)
+
+    def gathered(self, parts: Sequence[Tensor]) -> Tensor:
+        """Those images (N, T, C), in order, from what each rank returned (n, T', C)."""
+        return torch.cat(tuple(parts), dim=1)
+
     def moved(self, job: Job) -> tuple[int, ...]:
         """Of how many of the latent's tokens each rank knows the velocity."""
         return (job.preset.tokens // job.ranks,) * job.ranks
@@ -133,7 +143,7 @@ class SequenceParallel(TeamSchedule):
         for step in range(job.steps):
             yield At(step)
             c = yield Compute(model.condition, job.time(step), job.label)
-            h = yield Compute(model.embed, x, *place)
+            h = yield Compute(model.embed, c, x, *place)
             for block in model.blocks:
                 yield At(step, block.layer)
                 q, kv, carry = yield Compute(block.project, h, c)

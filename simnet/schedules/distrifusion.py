@@ -37,7 +37,7 @@ class DistriFusion(SequenceParallel):
 
     def attention(self, job: Job, team: Team) -> Attention:
         """See SequenceParallel."""
-        gathers = Gathers(wire(self.codec), team, job.preset.layers)
+        gathers = Gathers(wire(self.codec, team.size), team, job.preset.layers)
 
         def attention(block: Any, q: Any, kv: Any, step: int) -> Steps:
             layer, fresh = block.layer, step < self.warmup_steps
@@ -53,22 +53,30 @@ class DistriFusion(SequenceParallel):
         return attention
 
     def check(self, job: Job) -> None:
-        """At least one step must be synchronous: there is nothing to be stale before it."""
+        """At least one step must be synchronous: there is nothing to be stale before it.
+
+        And a codec must make less of what is sent.
+        """
         super().check(job)
         for name in ("warmup_steps", "layers"):
             if getattr(self, name) < 1:
                 raise InputError(
                     f"distrifusion: {name} is {getattr(self, name)}, expected 1 or more"
                 )
+        if job.ranks > 1:
+            Volume.of_kv(job).check(self.name, self.codec, job)
 
     def claims(self, job: Job) -> Claims:
-        """2 (T/n) D (n - 1) elements a layer and gathered step; one step stale after warm-up."""
+        """2 (T/n) D (n - 1) elements a layer and gathered step; one step stale after warm-up.
+
+        A message that came raw may also be the base that it left; it is counted as both.
+        """
         fresh = min(self.warmup_steps, job.steps)
         gathered = job.steps if fresh == job.steps else job.steps - 1
-        kv = Volume.of_kv(job)
-        sent = (job.ranks - 1) * kv.sent(self.codec, job, range(gathered))
-        latest = kv.sent(self.codec, job, range(gathered - 1, gathered))
-        kept = job.ranks * (latest + kv.bases(self.codec, job))
+        kv, codec = Volume.of_kv(job), self.codec if job.ranks > 1 else None
+        sent = (job.ranks - 1) * kv.sent(codec, job, range(gathered))
+        latest = kv.sent(codec, job, range(gathered - 1, gathered))
+        kept = job.ranks * (latest + kv.bases(codec, job, range(gathered)))
         return Claims(
             wire_bytes=(sent,) * job.ranks,
             ages=(0,) * fresh + (1,) * (job.steps - fresh),

@@ -31,7 +31,7 @@ class PatchGather(SequenceParallel):
     def attention(self, job: Job, team: Team) -> Attention:
         """See SequenceParallel."""
         del job
-        line = wire(self.codec)
+        line = wire(self.codec, team.size)
 
         def attention(block: Any, q: Any, kv: Any, step: int) -> Steps:
             payload = yield from line.pack(Stream(KV, block.layer, team.rank), step, kv)
@@ -44,9 +44,15 @@ class PatchGather(SequenceParallel):
 
         return attention
 
+    def check(self, job: Job) -> None:
+        """The tokens must split evenly, and a codec make less of them."""
+        super().check(job)
+        if job.ranks > 1:
+            Volume.of_kv(job).check(self.name, self.codec, job)
+
     def claims(self, job: Job) -> Claims:
         """To n - 1 others one rank's keys and values, 2 (T/n) D elements, a layer and step."""
         kv = Volume.of_kv(job)
         sent = (job.ranks - 1) * kv.sent(self.codec, job)
-        kept = kv.bases(self.codec, job) * (job.ranks + 1)
+        kept = kv.bases(self.codec, job) * (job.ranks + 1) if job.ranks > 1 else 0
         return Claims((sent,) * job.ranks, (0,) * job.steps, (kept,) * job.ranks)

@@ -103,19 +103,24 @@ def check_heads(name: str, job: Job, ranks: int) -> None:
         )
 
 
-def exchanged_bytes(rule: Rule | None, job: Job, ranks: int) -> tuple[int, int]:
-    """What a rank sends in a run when so many share the heads, and what it keeps for the next step.
+def volumes(job: Job, ranks: int) -> list[Volume]:
+    """What a rank sends to each of the others when so many share the heads.
 
     Of queries and outputs a rank has all its text's, of keys and values what `job` shares.
     """
     shape = job.preset
     queries = job.batch * (shape.tokens // job.ranks + shape.joint_tokens(job.ranks))
     width = shape.hidden // ranks, shape.layers
-    volumes = [
+    return [
         Volume(("q",), queries, *width),
         Volume(KV, job.batch * job.shared_tokens, *width),
         Volume(("out",), queries, *width),
     ]
-    sent = (ranks - 1) * sum(volume.sent(rule, job) for volume in volumes)
-    kept = 2 * (ranks - 1) * sum(volume.bases(rule, job) for volume in volumes)
+
+
+def exchanged_bytes(rule: Rule | None, job: Job, ranks: int) -> tuple[int, int]:
+    """What a rank sends in a run when so many share the heads, and what it keeps meanwhile."""
+    to_each = volumes(job, ranks)
+    sent = (ranks - 1) * sum(volume.sent(rule, job) for volume in to_each)
+    kept = 2 * (ranks - 1) * sum(volume.bases(rule, job) for volume in to_each)
     return sent, kept

@@ -11,6 +11,10 @@ from simnet.codecs.residual import fused
 from simnet.codecs.rule import Everywhere
 from simnet.schedules.base import Schedule, TeamSchedule
 from simnet.schedules.distrifusion import DistriFusion
+from simnet.schedules.expert.dice import Dice, ReleasedDice
+from simnet.schedules.expert.displaced import DisplacedExperts
+from simnet.schedules.expert.interweaved import Interweaved
+from simnet.schedules.expert.synchronous import ExpertParallel
 from simnet.schedules.gather import PatchGather
 from simnet.schedules.outer import CfgParallel, DataParallel
 from simnet.schedules.pipefusion import PipeFusion
@@ -19,9 +23,10 @@ from simnet.schedules.single import Single
 from simnet.schedules.tensor import TensorParallel
 from simnet.schedules.ulysses import Ulysses
 from simnet.schedules.usp import USP
+from simnet.settings import settings
 from traces.errors import InputError, unknown
 
-#: Those that share one image.
+#: Those that share a model.
 INNER: dict[str, type[Any]] = {
     kind.name: kind
     for kind in (
@@ -33,6 +38,11 @@ INNER: dict[str, type[Any]] = {
         DistriFusion,
         PipeFusion,
         TensorParallel,
+        ExpertParallel,
+        DisplacedExperts,
+        Interweaved,
+        Dice,
+        ReleasedDice,
     )
 }
 #: Those around others.
@@ -44,10 +54,16 @@ def schedule(text: str) -> TeamSchedule:
     """The schedule that `text` describes: a name, then ":parameter=value" for any that differ.
 
     A schedule around others stands before them, with "+" between; a codec follows after "/".
-    Raises InputError for an unknown name or parameter, for a value that is no integer, and for a
-    codec where there is nothing to code.
+    Raises InputError for an unknown name or parameter, for one that comes twice, for a value that
+    will not do, for a name where only others may stand, and for a codec where there is nothing
+    to code.
     """
-    names, _, codec = text.partition("/")
+    names, slash, codec = text.partition("/")
+    if slash and not codec:
+        raise InputError(
+            f"schedule {text!r} has no codec after its slash: name one (`thinwire list codecs`), "
+            "or leave the slash out"
+        )
     *outer, inner = names.split("+")
     made: TeamSchedule = _with_parameters(inner, INNER)
     if codec:
@@ -70,7 +86,7 @@ def with_codec(chosen: TeamSchedule, text: str) -> TeamSchedule:
 
 
 def on_gpu(chosen: TeamSchedule) -> TeamSchedule:
-    """The same with its codec's arithmetic in a few kernels, where it can be."""
+    """The same as a GPU runs it: with its codec's arithmetic in a few kernels, where it can be."""
     if isinstance(chosen, CfgParallel | DataParallel):
         inner: Any = on_gpu(chosen.inner)
         return replace(chosen, inner=inner)
@@ -94,9 +110,13 @@ def spec(chosen: Schedule) -> str:
     return f"{text}/{coded}"
 
 
-def parameters(kind: type[Any]) -> dict[str, int]:
-    """A schedule's parameters and their defaults; none of a class that is no dataclass."""
-    return {name: default for name, default in _fields(kind).items() if isinstance(default, int)}
+def parameters(kind: type[Any]) -> dict[str, Any]:
+    """A schedule's parameters and their defaults: integers, or what can `parse` such a text.
+
+    A class that is no dataclass has none.
+    """
+    defaults = _fields(kind).items()
+    return {name: x for name, x in defaults if isinstance(x, int) or hasattr(x, "parse")}
 
 
 def _fields(kind: type[Any]) -> dict[str, Any]:
@@ -104,18 +124,32 @@ def _fields(kind: type[Any]) -> dict[str, Any]:
 
 
 def _with_parameters(text: str, kinds: dict[str, type[Any]]) -> Any:
-    name, *settings = text.split(":")
+    name, *texts = text.split(":")
     if name not in kinds:
-        raise unknown("schedule", name, kinds)
-    kind = kinds[name]
-    known = parameters(kind)
-    values = {}
-    for setting in settings:
-        parameter, _, value = setting.partition("=")
-        if parameter not in known:
-            raise unknown(f"parameter of {name}", parameter, known or ["none"])
-        try:
-            values[parameter] = int(value)
-        except ValueError:
-            raise InputError(f"{name}: {parameter} is {value!r}, expected an integer") from None
-    return kind(**values)
+        raise _misplaced(text, name) if name in SCHEDULES else unknown("schedule", name, SCHEDULES)
+    known = parameters(kinds[name])
+    given = settings(name, texts, known)
+    values = {key: _parsed(name, key, text, known[key]) for key, text in given.items()}
+    return kinds[name](**values)
+
+
+def _parsed(name: str, parameter: str, text: str, default: Any) -> Any:
+    """A parameter's value, of the default's kind."""
+    if not isinstance(default, int):
+        return default.parse(text)
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"{name}: {parameter} is {text!r}, expected an integer") from None
+
+
+def _misplaced(text: str, name: str) -> InputError:
+    """The error for a schedule that stands where only those of the other kind may."""
+    if name in OUTER:
+        return InputError(
+            f"schedule {name!r} goes around another, which follows it: {text}+ring, for example"
+        )
+    return InputError(
+        f"schedule {name!r} goes around no other, so nothing can follow it after a plus; "
+        f"only {' and '.join(OUTER)} stand before others"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -46,8 +47,13 @@ class CfgParallel(TeamSchedule):
         return x if forward == 0 else x[:, :0]
 
     def check(self, job: Job) -> None:
-        """There must be two forwards, and two halves."""
-        if job.batch != 2:
+        """There must be two forwards that nobody else shares out, and two halves."""
+        if job.forward is not None:
+            raise InputError(
+                "cfg: guidance has two forwards, which another cfg around this one shares out "
+                "already; write cfg once"
+            )
+        if job.preset.forwards != 2:
             raise InputError(
                 f"cfg: a step of {job.model_name} is one forward; expected two to share"
             )
@@ -59,10 +65,18 @@ class CfgParallel(TeamSchedule):
         """What each half's ranks send, and each that moves a latent one velocity a step."""
         half = self._half(job)
         inner = self.inner.claims(half)
-        element = job.preset.channels * job.torch_dtype.itemsize * job.steps
+        element = job.images * job.preset.channels * job.torch_dtype.itemsize * job.steps
         moved = [tokens * element for tokens in self.inner.moved(half)]
         sent = [a + b for a, b in zip(inner.wire_bytes, moved, strict=True)]
         return Claims((*sent, *sent), inner.ages, inner.kept_bytes * 2)
+
+    def numbers(self, job: Job) -> range:
+        """See TeamSchedule; each half's are the same."""
+        return self.inner.numbers(self._half(job))
+
+    def gathered(self, parts: Sequence[Tensor]) -> Tensor:
+        """See TeamSchedule; the first half's are the output."""
+        return self.inner.gathered(parts[: len(parts) // 2])
 
     def moved(self, job: Job) -> tuple[int, ...]:
         """See TeamSchedule; both halves move all of it."""
@@ -91,7 +105,8 @@ class DataParallel(TeamSchedule):
     def program(self, job: Job, team: Team, guide: Guide) -> Program:
         """See TeamSchedule."""
         image, own = _teams(team, self.images)
-        job = job.with_model().variant(ranks=own.size, image=image)
+        number = job.number * self.images + image
+        job = job.with_model().variant(ranks=own.size, number=number)
         return self.inner.program(job, own, guide)
 
     def check(self, job: Job) -> None:
@@ -106,6 +121,21 @@ class DataParallel(TeamSchedule):
         """The same for each image."""
         inner = self.inner.claims(job.variant(ranks=job.ranks // self.images))
         return Claims(inner.wire_bytes * self.images, inner.ages, inner.kept_bytes * self.images)
+
+    def numbers(self, job: Job) -> range:
+        """See TeamSchedule; the teams' batches follow each other."""
+        team = job.variant(ranks=job.ranks // self.images)
+        first, last = (
+            self.inner.numbers(team.variant(number=job.number * self.images + place))
+            for place in (0, self.images - 1)
+        )
+        return range(first.start, last.stop)
+
+    def gathered(self, parts: Sequence[Tensor]) -> Tensor:
+        """See TeamSchedule."""
+        size = len(parts) // self.images
+        teams = (parts[first : first + size] for first in range(0, len(parts), size))
+        return torch.cat([self.inner.gathered(team) for team in teams])
 
     def moved(self, job: Job) -> tuple[int, ...]:
         """See TeamSchedule; each image is moved by its team."""

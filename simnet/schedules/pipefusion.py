@@ -38,27 +38,26 @@ class PipeFusion(TeamSchedule):
 
     def program(self, job: Job, team: Team, guide: Guide) -> Program:
         """See TeamSchedule."""
-        stage = Stage(job, team, guide, wire(self.codec), self._patches(job))
+        stage = Stage(job, team, guide, wire(self.codec, team.size), self._patches(job))
         for step in range(job.steps):
             yield At(step)
             yield from stage.step(step, together=step < self.warmup_steps)
         return (yield from stage.finish())
 
     def check(self, job: Job) -> None:
-        """There must be a layer for each rank, and tokens for each patch."""
+        """There must be a layer for each rank, tokens for each patch, and less of them in code."""
         layers = job.preset.layers
         if layers < job.ranks:
             raise InputError(
                 f"pipefusion: {job.model_name} has {layers} layers, too few for {job.ranks} "
                 f"ranks; use {layers} or fewer"
             )
-        if self.patches < 0 or job.preset.tokens % self._patches(job):
-            raise InputError(
-                f"pipefusion: patches is {self.patches}, expected a number that divides the "
-                f"{job.preset.tokens} tokens of {job.model_name}, or 0 for one for each rank"
-            )
         if self.warmup_steps < 1:
             raise InputError(f"pipefusion: warmup_steps is {self.warmup_steps}, expected 1 or more")
+        self._check_patches(job)
+        for rank in range(1, job.ranks):
+            for volume in self._handed(job, layers_of(job, rank, job.ranks)[0]):
+                volume.check(self.name, self.codec, job)
 
     def claims(self, job: Job) -> Claims:
         """T D elements and the text from rank to rank, and a latent's velocity back, a step."""
@@ -98,6 +97,17 @@ class PipeFusion(TeamSchedule):
             Volume(("hidden",), batch * tokens, width, 1)
             for batch, tokens, width in state_shapes(job, self._patches(job), layer)
         ]
+
+    def _check_patches(self, job: Job) -> None:
+        patches, tokens = self._patches(job), job.preset.tokens
+        if patches < 1 or tokens % patches:
+            fits = (number for number in range(1, tokens + 1) if tokens % number == 0)
+            nearest = min(fits, key=lambda number: (abs(number - patches), number))
+            why = "" if self.patches else ", one for each rank"
+            raise InputError(
+                f"pipefusion: patches is {patches}{why}; expected a number that divides the "
+                f"{tokens} tokens of {job.model_name}: try patches={nearest}"
+            )
 
     def _patches(self, job: Job) -> int:
         return self.patches or job.ranks

@@ -34,7 +34,13 @@ class RingAttention(SequenceParallel):
     def attention(self, job: Job, team: Team) -> Attention:
         """See SequenceParallel."""
         del job
-        return ring(wire(self.codec), team)
+        return ring(wire(self.codec, team.size), team)
+
+    def check(self, job: Job) -> None:
+        """The tokens must split evenly, and a codec make less of them."""
+        super().check(job)
+        if job.ranks > 1:
+            Volume.of_kv(job).check(self.name, self.codec, job)
 
     def claims(self, job: Job) -> Claims:
         """n - 1 hops of one rank's keys and values, 2 (T/n) D elements, a layer and step."""
@@ -49,9 +55,8 @@ def ring(line: Wire, team: Team) -> Attention:
 
     def attention(block: Any, q: Any, kv: Any, step: int) -> Steps:
         partial = None
-        payload = theirs = kv
-        if team.size > 1:
-            payload = yield from line.pack(Stream(KV, block.layer, team.rank), step, kv)
+        theirs = kv
+        payload = yield from line.pack(Stream(KV, block.layer, team.rank), step, kv)
         for hop in range(team.size):
             last = hop == team.size - 1
             incoming = None if last else (yield Shift("kv", payload, group=team.group))

@@ -56,7 +56,7 @@ class Stage:
         for patches in [everyone] if together else [[patch] for patch in everyone]:
             hs: list[Any] = []
             for patch in patches:
-                hs += [(yield from self._enter(step, patch))]
+                hs += [(yield from self._enter(step, patch, c))]
             for block in self.blocks:
                 yield At(step, block.layer)
                 hs = yield from self._layer(block, c, patches, hs)
@@ -90,7 +90,7 @@ class Stage:
             done.append((yield Compute(block.finish, h, carry, out)))
         return done
 
-    def _enter(self, step: int, patch: int) -> Steps:
+    def _enter(self, step: int, patch: int, c: Any) -> Steps:
         """A patch as it comes to this rank's first layer."""
         if self.begins:
             if step:
@@ -101,7 +101,7 @@ class Stage:
                 ticket = yield Recv("velocity", like, last, self.team.group)
                 self.velocities.append(ticket)
             _, *place = self.parts[patch]
-            return (yield Compute(self.job.model.embed, self.latent[patch], *place))
+            return (yield Compute(self.job.model.embed, c, self.latent[patch], *place))
         while self.asked < self.job.steps * self.patches and len(self.coming) < self.patches:
             yield from self._ask()
         message = yield Wait(self.coming.popleft())

@@ -38,7 +38,7 @@ class TensorParallel(TeamSchedule):
         for step in range(job.steps):
             yield At(step)
             c = yield Compute(model.condition, job.time(step), job.label)
-            h = yield Compute(model.embed, x, *place)
+            h = yield Compute(model.embed, c, x, *place)
             for block in blocks:
                 yield At(step, block.layer)
                 q, kv, carry = yield Compute(block.project, h, c)

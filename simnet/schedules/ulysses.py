@@ -9,7 +9,7 @@ from simnet.codecs.rule import Rule
 from simnet.job import Job
 from simnet.ops import Compute
 from simnet.schedules.base import Attention, Claims, SequenceParallel, Steps, Team
-from simnet.schedules.heads import check_heads, exchanged, exchanged_bytes
+from simnet.schedules.heads import check_heads, exchanged, exchanged_bytes, volumes
 from simnet.schedules.wire import wire
 
 
@@ -31,12 +31,15 @@ class Ulysses(SequenceParallel):
     def attention(self, job: Job, team: Team) -> Attention:
         """See SequenceParallel."""
         del job
-        return exchanged(wire(self.codec), team, _all_tokens)
+        return exchanged(wire(self.codec, team.size), team, _all_tokens)
 
     def check(self, job: Job) -> None:
-        """Tokens and heads must split evenly."""
+        """Tokens and heads must split evenly, and a codec make less of what is sent."""
         super().check(job)
         check_heads(self.name, job, job.ranks)
+        if job.ranks > 1:
+            for volume in volumes(job, job.ranks):
+                volume.check(self.name, self.codec, job)
 
     def claims(self, job: Job) -> Claims:
         """(n - 1)/n of a rank's queries, keys, values and outputs, 4 (T/n) D elements."""

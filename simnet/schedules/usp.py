@@ -36,17 +36,21 @@ class USP(SequenceParallel):
     def attention(self, job: Job, team: Team) -> Attention:
         """See SequenceParallel."""
         del job
-        row, place = divmod(team.place, self.ulysses)
+        across = self._across(team.size)
+        row, place = divmod(team.place, across)
         ranks = team.group.ranks
-        neighbours = ranks[row * self.ulysses : (row + 1) * self.ulysses]
-        heads = Team(Group(neighbours, "ulysses"), place)
-        others = Team(Group(ranks[place :: self.ulysses], "ring"), row)
-        return exchanged(Plain(), heads, ring(wire(self.codec), others))
+        heads = Team(Group(ranks[row * across : (row + 1) * across], "ulysses"), place)
+        others = Team(Group(ranks[place::across], "ring"), row)
+        return exchanged(Plain(), heads, ring(wire(self.codec, others.size), others))
 
     def check(self, job: Job) -> None:
-        """The mesh must be whole, with a ring for a codec, and tokens and heads split evenly."""
+        """The mesh must be whole, with a ring for a codec, and tokens and heads split evenly.
+
+        A codec must make less of what is sent.
+        """
         super().check(job)
-        if self.ulysses < 1 or job.ranks % self.ulysses:
+        across = self._across(job.ranks)
+        if across < 1 or job.ranks % across:
             raise InputError(
                 f"usp: ulysses is {self.ulysses}, expected a number that divides {job.ranks} ranks"
             )
@@ -55,13 +59,24 @@ class USP(SequenceParallel):
                 f"usp: with ulysses={self.ulysses}, {job.ranks} ranks have no ring to code for; "
                 "use ulysses with the codec"
             )
-        check_heads(self.name, job, self.ulysses)
+        check_heads(self.name, job, across)
+        if job.ranks > across:
+            self._passed(job).check(self.name, self.codec, job)
 
     def claims(self, job: Job) -> Claims:
         """Ulysses' volume in groups of u, and a ring's of n/u with 1/u of each token's heads."""
-        kv, hops = Volume.of_kv(job), job.ranks // self.ulysses - 1
-        passed = replace(kv, rows=kv.rows * self.ulysses, columns=job.preset.hidden // self.ulysses)
+        across, passed = self._across(job.ranks), self._passed(job)
+        hops = job.ranks // across - 1
         sent = hops * passed.sent(self.codec, job)
         kept = passed.bases(self.codec, job) * (hops + 1) if hops else 0
-        sent += exchanged_bytes(None, job, self.ulysses)[0]
+        sent += exchanged_bytes(None, job, across)[0]
         return Claims((sent,) * job.ranks, (0,) * job.steps, (kept,) * job.ranks)
+
+    def _passed(self, job: Job) -> Volume:
+        """What goes round a ring."""
+        kv, across = Volume.of_kv(job), self._across(job.ranks)
+        return replace(kv, rows=kv.rows * across, columns=job.preset.hidden // across)
+
+    def _across(self, ranks: int) -> int:
+        """How many share the heads; one rank has nobody to share with."""
+        return self.ulysses if ranks > 1 else 1

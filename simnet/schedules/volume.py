@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from simnet.codecs.residual import Residual
+from simnet.codecs.named import spec
 from simnet.codecs.rule import Rule
+from simnet.codecs.sized import advice
 from simnet.job import Job
 from simnet.schedules.wire import KV
+from traces.errors import InputError
+from traces.units import format_bytes
 
 
 @dataclass(frozen=True)
@@ -42,18 +45,28 @@ class Volume:
             for tensor in self.tensors
         )
 
-    def bases(self, rule: Rule | None, job: Job) -> int:
-        """What one end of a stream of it keeps for the next step, in all layers."""
+    def bases(self, rule: Rule | None, job: Job, steps: range | None = None) -> int:
+        """What one end of a stream of it keeps after these steps (all, by default)."""
+        steps = range(job.steps) if steps is None else steps
         if rule is None:
             return 0
         shape = self.rows, self.columns
-        residuals = (
-            rule(tensor, layer, job.steps)
+        return sum(
+            rule(tensor, layer, steps[-1]).state_bytes(shape, job.torch_dtype, len(steps))
             for layer in range(self.layers)
             for tensor in self.tensors
         )
-        return sum(
-            residual.state_bytes(shape, job.torch_dtype)
-            for residual in residuals
-            if isinstance(residual, Residual)
-        )
+
+    def check(self, name: str, rule: Rule | None, job: Job) -> None:
+        """Raise InputError where a codec would make more of a schedule's tensors than there is."""
+        shape = self.rows, self.columns
+        whole = self.rows * self.columns * job.torch_dtype.itemsize
+        for residual in rule.residuals() if rule is not None else ():
+            coded = residual.nbytes(shape, job.torch_dtype)
+            if coded > whole:
+                raise InputError(
+                    f"{name}: {spec(residual)} makes {format_bytes(coded)} of the "
+                    f"{format_bytes(whole)} of {self.tensors[0]!r} in a layer, {self.rows} x "
+                    f"{self.columns} in {job.dtype}; "
+                    f"{advice(residual.codec, shape, job.torch_dtype)}"
+                )

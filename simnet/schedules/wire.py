@@ -11,7 +11,7 @@ from torch import Tensor
 
 from simnet.codecs.named import spec
 from simnet.codecs.recursion import State
-from simnet.codecs.residual import Coder, Residual
+from simnet.codecs.residual import Coder, Residual, check_length
 from simnet.codecs.rule import Rule
 from simnet.ops import Compute, Op
 
@@ -108,9 +108,9 @@ class Coded:
         return tuple(self.rule(tensor, stream.layer, step) for tensor in stream.tensors)
 
 
-def wire(rule: Rule | None) -> Wire:
-    """One that codes by this rule, if there is one."""
-    return Plain() if rule is None else Coded(rule)
+def wire(rule: Rule | None, ranks: int) -> Wire:
+    """One between so many ranks, that codes by this rule, if there is one; never for oneself."""
+    return Plain() if rule is None or ranks == 1 else Coded(rule)
 
 
 @dataclass(frozen=True)
@@ -145,11 +145,15 @@ class Decode:
         return f"decode {_spec(self.coders)}"
 
     def __call__(self, payload: Tensor, like: Tensor, *states: State) -> tuple[Any, ...]:
-        """A value like `like`, and the receiver's next states."""
+        """A value like `like`, and the receiver's next states.
+
+        Raises ScheduleError for a payload of another length.
+        """
         forms = [_form(tensor) for tensor in like]
         sizes = [
             c.nbytes(form.shape, form.dtype) for c, form in zip(self.coders, forms, strict=True)
         ]
+        check_length(payload, sum(sizes), " and ".join(coder.tensor for coder in self.coders))
         decoded = [
             coder.decode(state, part, form)
             for coder, part, form, state in zip(

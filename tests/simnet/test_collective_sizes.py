@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from simnet.network.collectives import direct
 from simnet.network.collectives.flow import Flow, Lowering
-from simnet.network.collectives.selection import Fixed
+from simnet.network.collectives.named import SELECTIONS, selection, uneven_algorithm
+from simnet.network.collectives.selection import ALGORITHMS, Fixed
 from simnet.network.network import Exchange, Line
 from simnet.network.topology import Links
 from traces.errors import InputError
@@ -71,6 +72,63 @@ def test_equal_sizes_are_the_uniform_all_to_all() -> None:
     assert sorted(one) == sorted(*direct.all_to_all(range(4), 24.0))
 
 
+TEXTS = [
+    *SELECTIONS,
+    *(f"ring,all_to_all={name}" for name in ALGORITHMS["all_to_all"]),
+    *("ring,all_to_all=direct:4", "nccl,all_to_all=pairwise:3", "gloo,all_to_all=ring:2"),
+    *("ring,all_to_all=hierarchical:2", "gloo,all_to_all=hierarchical:4:2"),
+    *("nccl,all_to_all@0.5", "gloo,all_to_all=ring,all_to_all@0.8"),
+]
+
+
+@pytest.mark.parametrize("ranks", [1, 4, 8])
+@pytest.mark.parametrize("text", TEXTS)
+def test_every_selection_carries_equal_sizes_as_it_carries_equal_parts(
+    text: str, ranks: int
+) -> None:
+    """Round by round the same flows, by whatever algorithm."""
+    chosen = selection(text)
+    even = chosen.rounds("all_to_all", range(ranks), 960.0, Links("test", 8.0))
+    uneven = chosen.uneven(range(ranks), [[960.0 / ranks] * ranks] * ranks)
+    assert len(uneven) == len(even)
+    for some, others in zip(uneven, even, strict=True):
+        assert [flow[:2] for flow in sorted(some)] == [flow[:2] for flow in sorted(others)]
+        sizes = [[flow.nbytes for flow in sorted(flows)] for flows in (some, others)]
+        assert sizes[0] == pytest.approx(sizes[1])
+
+
+@given(st.data())
+@settings(max_examples=30, deadline=None)
+def test_every_algorithm_brings_each_rank_what_is_for_it(data: st.DataObject) -> None:
+    """Of what others send, it gets more than its own by just what it passes on."""
+    row = st.lists(st.integers(0, 9), min_size=6, max_size=6)
+    sizes = data.draw(st.lists(row, min_size=6, max_size=6))
+    ranks = (0, 1, 4, 5, 8, 9)  # two on each host of four
+    for text in ("ring", "gloo", "ring,all_to_all=ring", "ring,all_to_all=hierarchical:4:3"):
+        flows = [*chain(*selection(text).uneven(ranks, sizes))]
+        assert all(flow.nbytes > 0 for flow in flows)
+        for place, rank in enumerate(ranks):
+            kept = sum(flow.nbytes * ((flow.dst == rank) - (flow.src == rank)) for flow in flows)
+            for_it = sum(sizes[other][place] for other in range(6))
+            assert kept == pytest.approx(for_it - sum(sizes[place]))
+
+
+def test_hosts_and_rings_pass_on_what_is_not_for_them() -> None:
+    """From rank 0 to rank 3 of two hosts of two: by way of rank 1, and round the ring."""
+    sizes = [[0, 0, 0, 6], *[[0] * 4] * 3]
+    hosts = selection("ring,all_to_all=hierarchical:2").uneven(range(4), sizes)
+    assert hosts == [[Flow(0, 1, 6)], [Flow(1, 3, 6)]]
+    ring = selection("ring,all_to_all=ring").uneven(range(4), sizes)
+    assert ring == [[Flow(0, 1, 6)], [Flow(1, 2, 6)], [Flow(2, 3, 6)]]
+
+
+def test_an_algorithm_of_ones_own_says_that_it_is_for_equal_parts() -> None:
+    """Nobody knows what it would do."""
+    for lowerings in ({}, {"all_to_all": direct.reduce_scatter}):
+        with pytest.raises(InputError, match="'own' has no algorithm for an all-to-all of parts"):
+            Fixed("own", lowerings).uneven(range(2), [[1, 1], [1, 1]])
+
+
 @pytest.mark.parametrize(
     ("sizes", "said"),
     [
@@ -82,6 +140,7 @@ def test_equal_sizes_are_the_uniform_all_to_all() -> None:
 )
 def test_sizes_that_make_no_sense_are_refused(sizes: list[list[float]], said: str) -> None:
     """By place."""
-    for of in (direct.all_to_all_of, direct.pairwise_all_to_all_of):
+    others = (uneven_algorithm("ring"), uneven_algorithm("hierarchical:2"))
+    for of in (direct.all_to_all_of, direct.pairwise_all_to_all_of, *others):
         with pytest.raises(InputError, match=said):
             of(range(2), sizes)

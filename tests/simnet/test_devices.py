@@ -32,6 +32,12 @@ def test_names_are_known_without_dashes_and_in_capitals() -> None:
     assert device("a100sxm") is DEVICES["a100-sxm"]
 
 
+def test_every_processor_but_the_core_of_a_server_is_a_gpu() -> None:
+    """Which only those are that launch kernels."""
+    assert {name for name, one in DEVICES.items() if not one.is_gpu} == {"cpu-core"}
+    assert all(one.transfer_share > 0 for one in DEVICES.values() if one.is_gpu)
+
+
 @pytest.mark.parametrize("name", DEVICES)
 def test_rates_lie_in_their_ranges(name: str) -> None:
     """And ranges are wide: what a model reaches depends on it."""

@@ -44,7 +44,7 @@ def when_and_what() -> tuple[Tensor, Tensor]:
 def whole(model: DiT, x: Tensor) -> list[State]:
     """h after embedding and after each block."""
     c = model.condition(*when_and_what())
-    h = [model.embed(x, model.position)]
+    h = [model.embed(c, x, model.position)]
     for block in model.blocks:
         q, kv, carry = block.project(h[-1], c)
         out, _ = block.attend(q, kv)
@@ -63,7 +63,7 @@ def test_the_pieces_make_up_the_forward_pass(model: DiT) -> None:
 def test_shapes_are_those_of_the_interface(model: DiT) -> None:
     """q, kv, out and lse have the shapes that schedules and codecs rely on."""
     c = model.condition(*when_and_what())
-    h = model.embed(noise(NANO)[:, :16], model.position[:16])
+    h = model.embed(c, noise(NANO)[:, :16], model.position[:16])
     block = model.blocks[1]
     q, kv, carry = block.project(h, c)
     out, lse = block.attend(q, kv)
@@ -88,7 +88,7 @@ def test_patches_computed_apart_are_slices_of_the_whole(ranks: int, seed: int) -
     c = model.condition(*when_and_what())
     size = NANO.tokens // ranks
     patches = [slice(r * size, (r + 1) * size) for r in range(ranks)]
-    h = [model.embed(x[:, p], model.position[p]) for p in patches]
+    h = [model.embed(c, x[:, p], model.position[p]) for p in patches]
     for block in model.blocks:
         projected = [block.project(part, c) for part in h]
         kvs = [kv for _, kv, _ in projected]
@@ -308,6 +308,7 @@ def test_a_presets_picture_and_text_can_be_of_another_size() -> None:
         ("flux.1-dev:width=1000", "width_px is 1000, expected a multiple of 16"),
         ("cogvideox-2b:frames=48", "frames is 48, expected 1 more than a multiple of 4"),
         ("dit-nano:text=4", "dit-nano draws classes"),
+        ("flux.1-dev:frames=5", "flux.1-dev draws one image; it has no frames to set"),
     ],
 )
 def test_a_size_that_is_not_understood_is_refused(text: str, complaint: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from simnet.costs import Free
 from simnet.drivers.local import run_local
 from simnet.drivers.simulated import simulate
-from simnet.job import GUIDANCE, Job
+from simnet.job import Job
 from simnet.models.block import Block, State
 from simnet.models.cross import TakingBlock
 from simnet.models.dit import DiT, build
@@ -47,7 +47,7 @@ def denoised(job: Job) -> Tensor:
 def start(job: Job, part: int = 0, parts: int = 1) -> tuple[State, State]:
     """A part's h and the condition of the first step."""
     c = job.model.condition(job.time(0), job.label)
-    return job.model.embed(*job.part(part, parts)), c
+    return job.model.embed(c, *job.part(part, parts)), c
 
 
 @pytest.mark.parametrize(("model", "ranks"), SPLITS)
@@ -227,7 +227,7 @@ def test_a_step_with_guidance_goes_beyond_the_asked_for_velocity() -> None:
     velocity = job.model(job.latent, job.time(0), job.label)
     assert len(velocity) == job.batch == 2
     unguided, asked = velocity.split(1)
-    expected = job.latent - asked - (GUIDANCE - 1) * (asked - unguided)
+    expected = job.latent - asked - (job.preset.guidance - 1) * (asked - unguided)
     torch.testing.assert_close(job.advance(job.latent, velocity), expected)
 
 

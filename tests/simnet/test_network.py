@@ -79,7 +79,7 @@ def test_what_is_lowered_is_what_goes_on_the_wire(kind: str, ranks: int) -> None
         for src, dst, size in flows:
             sent[src] += size
             received[dst] += size
-    expected = wire_bytes(transfers[kind]("x", Blob(nbytes, (nbytes,), "uint8")), ranks)
+    expected = wire_bytes(transfers[kind]("x", Blob(nbytes, (nbytes,), "uint8")), ranks, 0)
     assert sent == received == pytest.approx([expected] * ranks)
 
 

@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from simnet.cli import BAD_INPUT, OK, call
+from simnet.commands.run import suited
 from simnet.costs import Roofline, Scaled
 from simnet.devices import Device, device
 from simnet.drivers.engine import Work, play
@@ -24,7 +25,7 @@ from simnet.network.presets import network
 from simnet.network.topology import Links
 from simnet.ops import Compute, Program, Recv, Send, Transfer, Wait
 from simnet.schedules.distrifusion import DistriFusion
-from simnet.schedules.named import schedule
+from simnet.schedules.named import on_gpu, schedule
 from simnet.schedules.single import Single
 from traces.summary import summarize
 
@@ -143,6 +144,10 @@ def test_collectives_are_carried_as_asked(capsys: pytest.CaptureFixture[str]) ->
         (["--collectives", "glue"], "did you mean 'gloo'"),
         (["--single", "0s"], "more than no time"),
         (["--single", "23"], "no unit"),
+        (["--single", "-1s"], "time '-1s' must be finite and not negative"),
+        (["--schedule", "usp:ulysses=2:ulysses=4"], "ulysses is given twice"),
+        (["--codec", "lowrank:rank=99999"], "'k' in a layer, 1152 x 3072 in float16; use rank=837"),
+        (["--codec", ""], "unknown codec ''"),
         (["--codec", "residual-3bit"], "did you mean 'residual-"),
         (["--schedule", "tensor", "--codec", "1bit"], "tensor takes no codec"),
         (["--schedule", "ring/2bit", "--codec", "1bit"], "leave --codec out"),
@@ -163,7 +168,10 @@ def test_memory_is_of_weights_and_of_what_is_kept() -> None:
     assert ring.weights_bytes[0] == pytest.approx(23.8e9, rel=0.01)
     assert ring.kept_bytes == (2 * 57 * 4352 * 3072 * 2,) * 4
     assert not ring.fits
-    assert "does not fit in 24.0 GB" in str(ring)
+    assert str(ring).startswith("memory of each rank: 23.8 GB of weights, 3.05 GB kept from step")
+    assert str(ring).endswith(
+        "without activations, text encoder and decoder; does not fit in 24.0 GB"
+    )
     for text in ("tensor", "pipefusion"):
         shared = Memory.of(schedule(text), job, 24e9)
         assert max(shared.weights_bytes) < 0.5 * ring.weights_bytes[0]
@@ -171,3 +179,32 @@ def test_memory_is_of_weights_and_of_what_is_kept() -> None:
     halves = Memory.of(schedule("cfg+tensor"), Job("sd3-medium", ranks=4, device="meta"))
     assert halves.device_bytes == float("inf")
     assert len(halves.weights_bytes) == 4
+
+
+def test_memory_in_words_is_that_of_the_rank_with_the_largest_sum() -> None:
+    """Not the most weights of one rank beside what another one keeps."""
+    memory = Memory(weights_bytes=(30, 10, 25), kept_bytes=(5, 30, 20), device_bytes=44)
+    assert str(memory) == (
+        "memory of rank 2, which has most: 25 B of weights, 20 B kept from step to step, "
+        "without activations, text encoder and decoder; does not fit in 44 B"
+    )
+    assert (memory.most_bytes, memory.fits) == (45, False)
+
+
+def test_codecs_are_fused_on_gpus_and_nowhere_else(capsys: pytest.CaptureFixture[str]) -> None:
+    """In what is predicted, and in what is run live."""
+    coded = schedule("cfg+ring/residual-1bit")
+    assert suited(coded, "cpu") == coded
+    assert suited(coded, "cuda") == on_gpu(coded) != coded
+    job, eager = Job("dit-nano", ranks=4, steps=4, dtype="float16"), schedule("ring/residual-1bit")
+    for gpu in ("l20", "cpu-core"):
+        command = ["predict", "--model", "dit-nano", "--steps", "4", "--dtype", "float16"]
+        where = ["--gpu", gpu, "--network", "infinite", "--codec", "residual-1bit", "--json"]
+        assert call([*command, *where]) == OK
+        asked = json.loads(capsys.readouterr().out)["compute_s"]
+        plain, fused = (
+            summarize(simulate(each, job, Roofline(device(gpu)), network("infinite"))).compute_s
+            for each in (eager, on_gpu(eager))
+        )
+        assert fused < plain
+        assert asked == (plain if gpu == "cpu-core" else fused)

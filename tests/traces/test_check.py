@@ -55,6 +55,23 @@ def test_sizes_beyond_all_bounds_are_refused() -> None:
         read({"kind": "send", "shape": f"{9 * 10**18}x2:int64", "bytes": 1})
 
 
+def test_parts_are_bytes_for_each_rank_of_the_group_and_all_of_the_row() -> None:
+    """Also 0, and those that stay; a row further on is as well looked at as the first."""
+    right = {"kind": "all_to_all", "group": "0,1,2", "bytes": 7, "parts": "4,0,3"}
+    read({"kind": "all_to_all", "bytes": 7}, right, {**right, "bytes": 0, "parts": "0,0,0"})
+    for parts in ("4,3", "4,0,2", "4,0,2,1", "8,0,-1", "4,0,3,", "4, 0,3", "04,0,3", "a,0,3"):
+        message = f"row 3: parts is {parts}; expected bytes for each rank of the group, together"
+        with pytest.raises(TraceError, match=message):
+            read({"kind": "all_reduce"}, right, right, {**right, "parts": parts})
+
+
+@pytest.mark.parametrize("kind", KINDS[:-1])
+def test_only_an_all_to_all_has_parts(kind: str) -> None:
+    """All others send the same to everybody, or to one."""
+    with pytest.raises(TraceError, match="row 0: parts is 3,4; expected none, as only an all_to"):
+        read({"kind": kind, "bytes": 7, "parts": "3,4"})
+
+
 def test_the_rank_is_one_of_its_group() -> None:
     """Nobody takes part in what others do among themselves."""
     with pytest.raises(TraceError, match="row 1: group is 1,2; expected the row's own rank among"):

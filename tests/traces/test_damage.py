@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from traces.errors import TraceError
-from traces.part import ROW, RUN_KEY, ClosedPart
-from traces.run import Run
+from traces.part import RUN_KEY, ClosedPart, row_of
+from traces.run import SCHEMA, Run
 from traces.trace import Trace
 
+ROW = row_of(SCHEMA)
 NOISE = np.random.default_rng(0).bytes(4096)
 Record = Callable[..., Path]
 
@@ -37,8 +38,10 @@ def read(path: Path) -> None:
         (b"[" * 100_000, "run.json: is not JSON"),
         (b"[1, 2]", "run.json: expected a JSON object"),
         (b"{}", "run.json: schema is None"),
-        (b'{"schema": 2}', "run.json: schema is 2, but this thinwire reads 1"),
+        (b'{"schema": 0}', "run.json: schema is 0, but this thinwire reads 1 to 2"),
+        (b'{"schema": 3}', "run.json: schema is 3, but this thinwire reads 1 to 2"),
         (b'{"schema": 1}', "run.json: field 'model' is missing"),
+        (b'{"schema": 2}', "run.json: field 'model' is missing"),
         (b'{"schema": 1, "color": 1}', "run.json: unknown field 'color'"),
     ],
 )
@@ -292,6 +295,7 @@ ROWS: list[tuple[str, int, object, str]] = [
     ("shape", 2, "8", "row 2: shape is 8; expected one tensor's"),
     ("shape", 2, "9" * 18 + "x10:int8", "row 2: shape is 9+x10:int8; expected one tensor's"),
     ("shape", 2, "1:float32", "row 2: bytes is 8; expected what the shape says; of a recv, 0"),
+    ("parts", 2, "4,4", "row 2: parts is 4,4; expected none, as only an all_to_all has parts"),
     ("waits_for", 3, 99, "row 3: waits_for is 99; expected the seq of an earlier transfer"),
     ("waits_for", 3, -1, "row 3: waits_for is -1"),
     ("waits_for", 3, 1, "row 3: waits_for is 1"),
@@ -323,9 +327,9 @@ def test_a_row_that_makes_no_sense_is_named(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda lines: [lines[0][:-1], *lines[1:]], "line 2 is damaged; expected a row of 17"),
-        (at(1, [1.5] * 17), "column seq: expected int32"),
-        (at(1, ["1"] * 17), "column seq: expected int32"),
+        (lambda lines: [lines[0][:-1], *lines[1:]], "line 2 is damaged; expected a row of 18"),
+        (at(1, [1.5] * 18), "column seq: expected int32"),
+        (at(1, ["1"] * 18), "column seq: expected int32"),
         (at(0, {"start": 1}), "line 2 is damaged; expected a row, an end"),
         (at(0, {"end": [-1, 0.0]}), "line 2 is damaged"),
         (at(0, {"end": [1, "soon"]}), "line 2 is damaged"),

@@ -20,7 +20,7 @@ ops = pd.DataFrame({
     "rank": 0, "seq": seq, "stream": "compute", "kind": "compute", "name": "block", "step": 0,
     "layer": seq % 24, "start_s": seq * 1e-3, "end_s": seq * 1e-3 + 1e-3, "cost_s": 1e-3,
     "host_s": 0.0, "bytes": 0, "wire_bytes": 0, "group": "", "dst": -1, "src": -1,
-    "waits_for": -1, "shape": "2x64x128:float32",
+    "waits_for": -1, "shape": "2x64x128:float32", "parts": "",
 })
 Trace(Run("m", "s", 1, 1, "local", "cpu", "none"), ops).save(sys.argv[1])
 print(ops.memory_usage(deep=True).sum())

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simnet.network.collectives.flow import Flow, Round, to_next
+from simnet.network.collectives.flow import Flow, Round, Sizes, to_next
 from traces.errors import InputError
 
 # Closed forms: letters as in ring.py. Messages that one rank sends at once share its link.
-
-#: Bytes from the rank of the row's place to that of the column's; those to oneself do not move.
-Sizes = Sequence[Sequence[float]]
 
 
 def send(ranks: Sequence[int], nbytes: float) -> list[Round]:
@@ -96,7 +93,7 @@ def pairwise_all_to_all_of(ranks: Sequence[int], sizes: Sizes) -> list[Round]:
     for others' messages. Raises InputError as all_to_all_of does.
     """
     n = len(ranks)
-    _check(sizes, n)
+    check_sizes(sizes, n)
     rounds = (
         [
             Flow(ranks[row], ranks[(row + distance) % n], sizes[row][(row + distance) % n])
@@ -108,7 +105,8 @@ def pairwise_all_to_all_of(ranks: Sequence[int], sizes: Sizes) -> list[Round]:
     return [flows for flows in rounds if flows]
 
 
-def _check(sizes: Sizes, n: int) -> None:
+def check_sizes(sizes: Sizes, n: int) -> None:
+    """Raise InputError where they are not one row and one column for each of n ranks, from 0 up."""
     if len(sizes) != n or any(len(row) != n for row in sizes):
         raise InputError(
             f"all_to_all: sizes has {len(sizes)} rows of {sorted({len(row) for row in sizes})} "

@@ -22,6 +22,12 @@ Round = list[Flow]
 #: all-gather its shard, to all other kinds its whole buffer. The first rank is the root.
 Lowering = Callable[[Sequence[int], float], list[Round]]
 
+#: Bytes from the rank of the row's place to that of the column's; those to oneself do not move.
+Sizes = Sequence[Sequence[float]]
+
+#: One algorithm for an all-to-all of parts that differ in size.
+Uneven = Callable[[Sequence[int], Sizes], list[Round]]
+
 
 def to_next(ranks: Sequence[int], nbytes: float, by: int = 1) -> Round:
     """Every rank sends to the one so many places on, cyclically."""

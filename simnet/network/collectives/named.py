@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from simnet.network.collectives.flow import Lowering, Round
+from simnet.network.collectives import uneven
+from simnet.network.collectives.flow import Lowering, Round, Sizes, Uneven
 from simnet.network.collectives.hierarchical import HIERARCHICAL, on_hosts
 from simnet.network.collectives.nccl import NCCL
 from simnet.network.collectives.overlay import pipelined
@@ -47,6 +48,12 @@ class Chosen:
         lower = self._lowerings.get(kind)
         return lower(ranks, nbytes) if lower else self.selection.rounds(kind, ranks, nbytes, paths)
 
+    def uneven(self, ranks: Sequence[int], sizes: Sizes) -> list[Round]:
+        """See Selection."""
+        name = dict(self.choices).get("all_to_all")
+        lower = self.selection.uneven if name is None else uneven_algorithm(name)
+        return lower(ranks, sizes)
+
 
 def algorithm(kind: str, name: str) -> Lowering:
     """The algorithm that is called so: "ring", "chain:16" or "hierarchical:4:8".
@@ -55,23 +62,37 @@ def algorithm(kind: str, name: str) -> Lowering:
     before. Raises InputError for a kind or name that is not known, with the nearest that is, and
     for numbers that are missing or make no sense.
     """
+    head, per_host, chunks = _numbers(kind, name)
+    lower = on_hosts(kind, per_host) if per_host else algorithms(kind)[head]
+    return pipelined(lower, chunks) if chunks else lower
+
+
+def uneven_algorithm(name: str) -> Uneven:
+    """The same for an all-to-all of parts that differ: in chunks, each part is cut into so many."""
+    head, per_host, chunks = _numbers("all_to_all", name)
+    even = algorithms("all_to_all")
+    lower = uneven.on_hosts(per_host) if per_host else uneven.UNEVEN[even[head]]
+    return uneven.pipelined(lower, chunks) if chunks else lower
+
+
+def _numbers(kind: str, name: str) -> tuple[str, int, int]:
+    """An algorithm's name, ranks per host if it is for hosts, and chunks; else 0."""
     plain = algorithms(kind)
     head, *tail = name.split(":")
     counts = [_count(text, f"{kind}={name}") for text in tail]
+    per_host = 0
     if head == "hierarchical" and kind in HIERARCHICAL:
         if not counts:
             raise InputError(
                 f"{kind}={name}: how many ranks has a host? Write for example hierarchical:4"
             )
-        lower = on_hosts(kind, counts.pop(0))
-    elif head in plain:
-        lower = plain[head]
-    else:
+        per_host = counts.pop(0)
+    elif head not in plain:
         known = [*plain, *(["hierarchical"] if kind in HIERARCHICAL else [])]
         raise unknown(f"algorithm for {kind}:", head, known)
     if len(counts) > 1:
         raise InputError(f"{kind}={name}: too many numbers; the last one is that of chunks")
-    return pipelined(lower, counts[0]) if counts else lower
+    return head, per_host, counts[0] if counts else 0
 
 
 def selection(text: str) -> Selection:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from simnet.network.collectives import direct, ring, tree
-from simnet.network.collectives.flow import Lowering, Round
+from simnet.network.collectives.flow import Lowering, Round, Sizes
 from simnet.network.collectives.overlay import pipelined
 from simnet.network.path import Paths
 from traces.units import bits
@@ -81,6 +81,10 @@ class Nccl:
             count = chunks(len(ranks) - 1, nbytes, worst)
             return pipelined(ring.broadcast, count)(ranks, nbytes)
         return _all_reduce(ranks, nbytes, worst)
+
+    def uneven(self, ranks: Sequence[int], sizes: Sizes) -> list[Round]:
+        """See Selection: grouped sends and receives too."""
+        return direct.all_to_all_of(ranks, sizes)
 
 
 def _all_reduce(ranks: Sequence[int], nbytes: float, worst: Bottleneck) -> list[Round]:

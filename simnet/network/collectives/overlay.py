@@ -21,15 +21,19 @@ def pipelined(lower: Lowering, chunks: int) -> Lowering:
     """
 
     def lowering(ranks: Sequence[int], nbytes: float) -> list[Round]:
-        one = lower(ranks, nbytes / chunks)
-        windows: dict[tuple[int, int], Round] = {}  # in the steady state all rounds are alike
-
-        def window(first: int, last: int) -> Round:
-            if (first, last) not in windows:
-                windows[first, last] = list(chain.from_iterable(one[first : last + 1]))
-            return windows[first, last]
-
-        count = len(one) + chunks - 1 if one else 0
-        return [window(max(0, k - chunks + 1), min(k, len(one) - 1)) for k in range(count)]
+        return staggered(lower(ranks, nbytes / chunks), chunks)
 
     return lowering
+
+
+def staggered(one: Sequence[Round], chunks: int) -> list[Round]:
+    """The rounds of one chunk, and over them those of the others, each chunk a round later."""
+    windows: dict[tuple[int, int], Round] = {}  # in the steady state all rounds are alike
+
+    def window(first: int, last: int) -> Round:
+        if (first, last) not in windows:
+            windows[first, last] = list(chain.from_iterable(one[first : last + 1]))
+        return windows[first, last]
+
+    count = len(one) + chunks - 1 if one else 0
+    return [window(max(0, k - chunks + 1), min(k, len(one) - 1)) for k in range(count)]

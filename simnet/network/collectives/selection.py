@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from simnet.network.collectives import direct, doubling, ring, tree
-from simnet.network.collectives.flow import Lowering, Round
+from simnet.network.collectives.flow import Lowering, Round, Sizes
+from simnet.network.collectives.uneven import UNEVEN, divided
 from simnet.network.path import Paths
 from traces.errors import InputError, unknown
 
@@ -22,6 +23,10 @@ class Selection(Protocol):
 
     def rounds(self, kind: str, ranks: Sequence[int], nbytes: float, paths: Paths) -> list[Round]:
         """The exchange as rounds of flows. `nbytes` is what one member brings."""
+        ...
+
+    def uneven(self, ranks: Sequence[int], sizes: Sizes) -> list[Round]:
+        """An all-to-all of parts that differ, by the algorithm that equal ones would get."""
         ...
 
 
@@ -81,6 +86,16 @@ class Fixed:
         del paths
         return self.lowerings[kind](ranks, nbytes)
 
+    def uneven(self, ranks: Sequence[int], sizes: Sizes) -> list[Round]:
+        """See Selection. Raises InputError where its algorithm is none of ours."""
+        lower = self.lowerings.get("all_to_all")
+        if lower is None or lower not in UNEVEN:
+            raise InputError(
+                f"selection {self.name!r} has no algorithm for an all-to-all of parts that differ; "
+                "choose another selection"
+            )
+        return UNEVEN[lower](ranks, sizes)
+
 
 @dataclass(frozen=True)
 class Efficient:
@@ -110,6 +125,10 @@ class Efficient:
     def rounds(self, kind: str, ranks: Sequence[int], nbytes: float, paths: Paths) -> list[Round]:
         """See Selection."""
         return self.selection.rounds(kind, ranks, nbytes / self.efficiency.get(kind, 1), paths)
+
+    def uneven(self, ranks: Sequence[int], sizes: Sizes) -> list[Round]:
+        """See Selection."""
+        return self.selection.uneven(ranks, divided(sizes, self.efficiency.get("all_to_all", 1)))
 
 
 #: What uses bandwidth best on links of their own.

@@ -88,7 +88,7 @@ def _in_parts(job: Job, look: Look, attend: Attend = _at_once) -> Tensor:
     with torch.inference_mode(), compute_threads(job.ranks):
         for step in range(job.steps):
             c = model.condition(job.time(step), job.label)
-            hs = [model.embed(x, *place) for x, place in zip(xs, places, strict=True)]
+            hs = [model.embed(c, x, *place) for x, place in zip(xs, places, strict=True)]
             for block in model.blocks:
                 projected = [block.project(h, c) for h in hs]
                 kvs = [kv for _, kv, _ in projected]

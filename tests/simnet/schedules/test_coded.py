@@ -16,7 +16,10 @@ from simnet.codecs.named import names as codec_names
 from simnet.codecs.recursion import State
 from simnet.codecs.residual import Residual
 from simnet.codecs.rule import ByTensor, Everywhere, FromLayer
+from simnet.costs import Free
+from simnet.drivers.simulated import simulate
 from simnet.job import Job
+from simnet.network.presets import network
 from simnet.schedules.base import Schedule
 from simnet.schedules.named import schedule
 from simnet.schedules.ring import RingAttention
@@ -143,6 +146,18 @@ def test_patch_ranks_see_all_through_the_codec_also_themselves(
         return lines(layer, step, kvs)
 
     assert torch.equal(denoise(schedule(f"patch/{text}"), asked), in_parts(asked, look))
+
+
+@pytest.mark.parametrize("text", CODED)
+def test_one_rank_codes_nothing(
+    text: str, job: Callable[[str, int, int], Job], denoise: Callable[[Schedule, Job], Tensor]
+) -> None:
+    """There is nobody to send to: the same bits as without a codec, and no work for one."""
+    asked = job("mmdit-tiny", 1, STEPS)
+    coded = schedule(f"{text}/residual-1bit")
+    assert torch.equal(denoise(coded, asked), denoise(schedule(text), asked))
+    names = set(simulate(coded, asked, Free(), network("infinite")).ops["name"])
+    assert not any("code" in name for name in names)
 
 
 @pytest.mark.parametrize("text", CODED)

@@ -61,7 +61,7 @@ def patch_by_patch(job: Job, patches: int, warmup_steps: int) -> Tensor:
         for step in range(job.steps):
             c = model.condition(job.time(step), job.label)
             if step < warmup_steps:  # as one image: everybody's keys and values first
-                hs = [model.embed(x, *place) for x, place in zip(xs, places, strict=True)]
+                hs = [model.embed(c, x, *place) for x, place in zip(xs, places, strict=True)]
                 for block in model.blocks:
                     projected = [block.project(h, c) for h in hs]
                     seen[block.layer] = [kv for _, kv, _ in projected]
@@ -71,7 +71,7 @@ def patch_by_patch(job: Job, patches: int, warmup_steps: int) -> Tensor:
                 xs = [job.advance(x, model.head(h, c)) for x, h in zip(xs, hs, strict=True)]
                 continue
             for patch, place in enumerate(places):
-                h = model.embed(xs[patch], *place)
+                h = model.embed(c, xs[patch], *place)
                 for block in model.blocks:
                     q, seen[block.layer][patch], carry = block.project(h, c)
                     out, _ = block.attend_patches(q, *seen[block.layer])

@@ -15,7 +15,8 @@ from simnet.job import Job
 from simnet.ops import Compute, Op
 from simnet.schedules.joining import join, split
 from simnet.schedules.volume import Volume
-from simnet.schedules.wire import KV, Coded, Decode, Encode, Plain, Stream, wire
+from simnet.schedules.wire import KV, Coded, Decode, Encode, Plain, Stream, Wire, wire
+from traces.errors import ScheduleError
 
 ONE = Everywhere(codec("residual-1bit"))
 
@@ -37,9 +38,10 @@ def activations(step: int) -> Tensor:
     return torch.randn(2, 2, 3, 5, 4, generator=torch.Generator().manual_seed(step))
 
 
-def test_without_a_rule_a_value_is_its_own_payload() -> None:
+@pytest.mark.parametrize("line", [wire(None, 4), wire(ONE, 1)])
+def test_without_a_rule_or_another_rank_a_value_is_its_own_payload(line: Wire) -> None:
     """Nothing is computed, and nothing copied."""
-    value, line = activations(0), wire(None)
+    value = activations(0)
     assert isinstance(line, Plain)
     assert carried_out(line.pack(Stream(KV, 0, 0), 0, value)) is value
     assert carried_out(line.unpack(Stream(KV, 0, 0), 0, value, value)) is value
@@ -84,6 +86,24 @@ def test_a_rank_at_both_ends_of_a_stream_keeps_two_states() -> None:
         payload = carried_out(early.pack(stream, step, value))
         carried_out(early.unpack(stream, step, payload, value))
         assert torch.equal(payload, carried_out(late.pack(stream, step, value)))
+
+
+def test_a_payload_of_another_length_is_refused_with_the_tensors_it_should_hold() -> None:
+    """And with both lengths; in a warm-up step and afterwards, too long and too short."""
+    line, stream = Coded(ONE), Stream(KV, 7, 0)
+    whole = carried_out(Coded(ONE).pack(stream, 0, activations(0)))
+    for step in range(2):
+        expected = line.like(stream, step, activations(step)).numel()
+        for wrong in (expected - 1, expected + 1, 0):
+            told = (
+                f"k of layer 7 in step {step} and v of layer 7 in step {step}: a payload of "
+                f"{wrong} bytes came, expected {expected}: sender and receiver do not use the same"
+            )
+            payload = torch.zeros(wrong, dtype=torch.uint8)
+            with pytest.raises(ScheduleError, match=told):
+                carried_out(line.unpack(stream, step, payload, activations(step)))
+        if step == 0:
+            carried_out(line.unpack(stream, step, whole, activations(step)))
 
 
 def test_streams_do_not_know_of_each_other() -> None:
@@ -135,3 +155,19 @@ def test_volumes_are_those_of_the_facts() -> None:
     assert kv.bases(None, job) == 0
     assert kv.bases(Everywhere(codec("1bit")), job) == 0
     assert kv.bases(Everywhere(codec("residual2-1bit")), job) == 2 * kv.bases(ONE, job)
+
+
+@pytest.mark.parametrize("text", ["1bit", "residual-1bit", "residual2-1bit"])
+@pytest.mark.parametrize("warmup_steps", [2, 9])
+def test_bases_are_kept_from_the_first_step_on_whether_it_warms_up_or_not(
+    text: str, warmup_steps: int
+) -> None:
+    """One after a step, and where the second order goes on from two, two after the second."""
+    rule = Everywhere(codec(f"{text}:warmup_steps={warmup_steps}"))
+    kept = {"1bit": 0, "residual-1bit": 1, "residual2-1bit": 2}[text]
+    for steps in (1, 2, 3, 12):
+        job = Job("dit-nano", ranks=4, steps=steps, dtype="float16")
+        kv = Volume.of_kv(job)
+        assert kv.bases(rule, job) == min(steps, kept) * kv.nbytes(job)
+        one = range(1)
+        assert kv.bases(rule, job, one) == min(1, kept) * kv.nbytes(job)

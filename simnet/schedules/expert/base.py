@@ -1,0 +1,227 @@
+"""What all ways of expert parallelism share: images of a rank's own, and experts elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from simnet.job import Job
+from simnet.models.experts import ExpertBlock
+from simnet.ops import At, Compute, Keep, Program
+from simnet.schedules.base import Claims, Guide, Steps, Team, TeamSchedule, weight_bytes
+from simnet.schedules.expert.conditional import NOBODY, halves, oldest
+from simnet.schedules.expert.exchange import Expertise
+from simnet.schedules.expert.placement import check_experts
+from simnet.schedules.expert.slots import Arrived, Routed, weigh
+from simnet.schedules.expert.terms import Terms
+from traces.errors import InputError
+
+
+class Routing(NamedTuple):
+    """What the gate of a layer says of a rank's tokens."""
+
+    rows: Any  # (N, D) tokens
+    scores: Any  # (N, E)
+    chosen: Any  # (N, k)
+
+
+class Experts(Protocol):
+    """One rank's way of having its tokens pass through experts, for a whole run."""
+
+    def __call__(self, step: int, block: ExpertBlock, routing: Routing) -> Steps:
+        """(Routed, Arrived): where the layer's tokens were sent to, and what has come back."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExpertSchedule(Terms, TeamSchedule):
+    """Each rank denoises `images` images of its own, and has its share of each layer's experts."""
+
+    no_codec: ClassVar[str] = (
+        "its tokens go elsewhere in every step; use `wire` for their precision"
+    )
+
+    def experts(self, job: Job, team: Team) -> Experts:
+        """A rank's, for a whole run."""
+        raise NotImplementedError
+
+    def program(self, job: Job, team: Team, guide: Guide) -> Program:
+        """See TeamSchedule."""
+        job = self._own(job, team.place, team.size)
+        model, experts = job.model, self.experts(job, team)
+        x, *place = job.part(0, 1)
+        for step in range(job.steps):
+            yield At(step)
+            c = yield Compute(model.condition, job.time(step), job.label)
+            h = yield Compute(model.embed, c, x, *place)
+            for block in model.blocks:
+                yield At(step, block.layer)
+                h = yield from self._layer(step, block, experts, h, c)
+                yield Keep("hidden", h[0])
+            yield At(step)
+            velocity = yield Compute(model.head, h, c)
+            x = yield Compute(job.advance, x, (yield from guide(velocity)))
+            yield Keep("latent", x)
+        return x
+
+    def _layer(self, step: int, block: Any, experts: Experts, h: Any, c: Any) -> Steps:
+        q, kv, carry = yield Compute(block.project, h, c)
+        yield Keep("kv", kv)
+        out, _ = yield Compute(block.attend, q, kv)
+        tokens, *routing = yield Compute(block.route, h, carry, out)
+        now, arrived = yield from experts(step, block, Routing(*routing))
+        yield Keep("chosen", now.chosen)
+        yield Keep("scores", now.scores)
+        yield Keep("age", self._ages(step, arrived))
+        scores, chosen = self.weighed_by(now, arrived)
+        weighed = yield Compute(weigh, arrived.out, scores, chosen)
+        return (yield Compute(block.merge, tokens, routing[0], weighed, carry))
+
+    def _ages(self, step: int, arrived: Arrived) -> Any:
+        """How many steps old each slot's output is (2,); of random slots the one sent is first."""
+        ages = [step - of for of in arrived.steps]
+        return torch.tensor(ages[::-1] if self.skip.name == "high" else ages)
+
+    def weighed_by(self, now: Routed, arrived: Arrived) -> tuple[Any, Any]:
+        """Scores (N, E), and the experts (N, k) whose scores weigh what has arrived."""
+        del now
+        return arrived.routed.scores, arrived.experts
+
+    def check(self, job: Job) -> None:
+        """There must be experts, as many on each rank."""
+        experts = job.preset.experts
+        if experts is None:
+            raise InputError(f"{self.name}: {job.model_name} has no experts; choose a DiT-MoE")
+        check_experts(self.name, experts.count, job.ranks)
+        if self.communicators not in (1, 3):
+            raise InputError(
+                f"{self.name}: communicators is {self.communicators}, expected 1 (for counts, "
+                "dispatch and combine) or 3 (one for each)"
+            )
+        if self.period < 1:
+            raise InputError(f"{self.name}: period is {self.period}, expected 1 or more")
+        if self.skip != NOBODY and experts.top != 2:
+            raise InputError(
+                f"{self.name}: skip={self.skip} leaves out one of two slots, and tokens of "
+                f"{job.model_name} have {experts.top}"
+            )
+
+    def lag(self, layer: int, job: Job) -> int:
+        """How many steps late a layer's outputs come."""
+        del layer, job
+        return 0
+
+    def served_late(self, layer: int, job: Job) -> bool:
+        """Whether a layer's experts work on tokens of the step before."""
+        del layer, job
+        return False
+
+    def forced(self, job: Job) -> list[bool]:
+        """Which steps are synchronous in all layers, whatever the layer."""
+        return [step == 0 for step in range(job.steps)]
+
+    def halves(self, layer: int, job: Job) -> list[bool]:
+        """In which steps a layer sends one slot of each token alone."""
+        if self.skip == NOBODY:
+            return [False] * job.steps
+        lag = self.lag(layer, job)
+        synchronous = self._partly(job) and lag == 0
+        return halves(self.memory(self.period), self.forced(job), lag, synchronous=synchronous)
+
+    def _partly(self, job: Job) -> bool:
+        """Whether some layers are synchronous and others not."""
+        return any(self.lag(layer, job) for layer in range(job.preset.layers))
+
+    def claims(self, job: Job) -> Claims:
+        """2 k N D (n - 1)/n elements a layer and step where experts are wanted evenly; counts."""
+        experts = job.preset.experts
+        assert experts is not None
+        tokens = job.batch * job.preset.tokens
+        row = self.wire.row_bytes(job.preset.hidden, job.torch_dtype.itemsize)
+        sent = [0] * job.ranks
+        for layer in range(job.preset.layers):
+            for back, half in enumerate((self.halves(layer, job), self._halves_back(layer, job))):
+                for steps, slots in ((sum(half), 1), (job.steps - sum(half), experts.top)):
+                    rows = self._sent(tokens * slots, layer, job)[back]
+                    sent = [a + steps * b * row for a, b in zip(sent, rows, strict=True)]
+        counts = (job.ranks - 1) * experts.count * 8 * job.preset.layers * job.steps
+        every = (self._ages_of(layer, job) for layer in range(job.preset.layers))
+        ages = (max(ages) for ages in zip(*every, strict=True))
+        return Claims(
+            tuple(total + counts for total in sent),
+            tuple(ages),
+            (self.kept_bytes(job),) * job.ranks,
+        )
+
+    def _halves_back(self, layer: int, job: Job) -> list[bool]:
+        """In which steps a layer's outputs go back for one slot of each token alone."""
+        halves = self.halves(layer, job)
+        if not self.served_late(layer, job):
+            return halves
+        before = [False, *halves]
+        return [not forced and before[step] for step, forced in enumerate(self.forced(job))]
+
+    def _ages_of(self, layer: int, job: Job) -> list[int]:
+        """By step, the age of a layer's oldest outputs."""
+        return oldest(self.forced(job), self.halves(layer, job), self.lag(layer, job))
+
+    def _sent(self, slots: int, layer: int, job: Job) -> tuple[list[int], list[int]]:
+        """Rows that each rank sends to others, of its own to be served and of theirs served."""
+        experts = job.preset.experts
+        assert experts is not None
+        wanted = self.skew.loads(slots, experts.count, layer)
+        served = [
+            sum(wanted[expert] for expert in self.placement.of(rank, experts.count, job.ranks))
+            for rank in range(job.ranks)
+        ]
+        return [slots - own for own in served], [(job.ranks - 1) * own for own in served]
+
+    def kept_bytes(self, job: Job) -> int:
+        """Bytes that a rank keeps from one step for the next: slots that may be left out."""
+        if self.skip == NOBODY:
+            return 0
+        layers = sum(any(self.halves(layer, job)) for layer in range(job.preset.layers))
+        return layers * self._rows(job) * (job.preset.hidden * job.torch_dtype.itemsize + 8)
+
+    @staticmethod
+    def _rows(job: Job) -> int:
+        """N, of a rank's tokens."""
+        return job.batch * job.preset.tokens
+
+    def gathered(self, parts: Sequence[Tensor]) -> Tensor:
+        """See TeamSchedule; the ranks' images one after the other."""
+        return torch.cat(tuple(parts))
+
+    def numbers(self, job: Job) -> range:
+        """See TeamSchedule."""
+        first = job.number * job.ranks * job.images
+        return range(first, first + job.ranks * job.images)
+
+    def moved(self, job: Job) -> tuple[int, ...]:
+        """See TeamSchedule; every rank has whole images."""
+        return (job.preset.tokens * job.images,) * job.ranks
+
+    def weight_bytes(self, job: Job) -> tuple[int, ...]:
+        """See TeamSchedule; a rank has its experts, and all of the rest."""
+        model = job.model
+        blocks: Any = model.blocks  # with experts, as `check` has seen
+        everyone = [expert for block in blocks for expert in block.experts]
+        outside = weight_bytes(model) - weight_bytes(*everyone)
+        each = weight_bytes(*everyone) // job.ranks
+        return (outside + each,) * job.ranks
+
+    @staticmethod
+    def _own(job: Job, place: int, ranks: int) -> Job:
+        return job.with_model().variant(ranks=1, number=job.number * ranks + place)
+
+
+def in_step(expertise: Expertise, routed: Routed, block: ExpertBlock, rows: Any) -> Steps:
+    """A layer's tokens to their experts and back, waiting for each: both transfers, over."""
+    dispatched = yield from expertise.taken((yield from expertise.dispatch(rows, routed)))
+    out = yield from expertise.serve(block, dispatched, rows)
+    combined = yield from expertise.taken((yield from expertise.combine(out, routed)))
+    return dispatched, combined

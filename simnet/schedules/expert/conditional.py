@@ -1,0 +1,131 @@
+"""Conditional communication: of a token's two slots one is sent in every step, one in some.
+
+The slot that is not sent is made up for by its output of an earlier step (DICE, section
+"Conditional Communication").
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from simnet.job import Job
+from traces.errors import unknown
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Which of a token's two slots may be left out."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """One of none, low (the lower score), high, and random (the same for the whole run)."""
+        if text not in _NAMES:
+            raise unknown("policy of conditional communication", text, _NAMES)
+        return cls(text)
+
+    def kept(self, job: Job) -> Any:
+        """The slot of each of a rank's N tokens that is always sent, (N,)."""
+        import torch
+
+        tokens = job.batch * job.preset.tokens
+        if self.name != "random":
+            slot = 0 if self.name == "low" else 1
+            return torch.full((tokens,), slot, device=job.device)
+        generator = torch.Generator().manual_seed(job.seed)
+        return torch.randint(2, (tokens,), generator=generator).to(job.device)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_NAMES = ("none", "low", "high", "random")
+NOBODY, LOW = Policy("none"), Policy("low")
+
+
+class Refreshed:
+    """One rank's outputs of slots that may be left out, by layer.
+
+    As the paper says: asynchronous layers send both slots in every `period`-th step.
+    """
+
+    def __init__(self, period: int) -> None:
+        self.period = period
+        self.laid_by: dict[int, tuple[Any, Any, int]] = {}
+
+    def leaves_out(self, left: int, layer: int, *, synchronous: bool) -> bool:
+        """Whether to send one slot alone, with so many steps left, this one counted."""
+        return not synchronous and layer in self.laid_by and left % self.period != 0
+
+    def put(self, layer: int, step: int, other: tuple[Any, Any]) -> None:
+        """Lay by what came for the other slots: outputs (N, D) of that step, their experts (N,)."""
+        self.laid_by[layer] = (*other, step)
+
+    def take(self, layer: int) -> tuple[Any, Any, int]:
+        """What was laid by, and of which step it is."""
+        return self.laid_by[layer]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.laid_by.clear()
+
+
+class UsedUp(Refreshed):
+    """As the released code does: what was laid by serves once, and synchronous layers take part.
+
+    A layer with nothing laid by sends both slots. Where outputs come a step late that is every
+    second time, so that with a period of 2 the slots are left out in a quarter of the steps.
+    """
+
+    def leaves_out(self, left: int, layer: int, *, synchronous: bool) -> bool:
+        """See Refreshed."""
+        del synchronous
+        return layer in self.laid_by and left % self.period != 0
+
+    def take(self, layer: int) -> tuple[Any, Any, int]:
+        """See Refreshed."""
+        return self.laid_by.pop(layer)
+
+
+def halves(memory: Refreshed, forced: Sequence[bool], lag: int, *, synchronous: bool) -> list[bool]:
+    """In which steps a layer sends one slot alone, whose outputs come `lag` steps late.
+
+    `forced` says which steps are synchronous in all layers.
+    """
+    sent: list[bool] = []
+    coming: deque[bool] = deque()
+    for step, everything in enumerate(forced):
+        if everything:
+            memory.clear()
+            memory.put(0, step, (None, None))
+            coming = deque([False] * lag)
+            sent.append(False)
+            continue
+        sent.append(memory.leaves_out(len(forced) - step, 0, synchronous=synchronous))
+        coming.append(sent[-1])
+        if coming.popleft():
+            memory.take(0)
+        else:
+            memory.put(0, step, (None, None))
+    return sent
+
+
+def oldest(forced: Sequence[bool], halves: Sequence[bool], lag: int) -> list[int]:
+    """By step, the age of a layer's oldest outputs, which come `lag` steps late."""
+    ages: list[int] = []
+    laid_by, coming = 0, deque[tuple[bool, int]]()
+    for step, everything in enumerate(forced):
+        if everything:
+            coming = deque([(False, step)] * lag)
+            laid_by = step
+            ages.append(0)
+            continue
+        coming.append((halves[step], step))
+        half, of = coming.popleft()
+        laid_by = laid_by if half else of
+        ages.append(step - laid_by)
+    return ages

@@ -1,0 +1,66 @@
+"""Which layers stay synchronous (DICE, section "Selective Synchronization")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from traces.errors import InputError
+
+_HELP = "none, deep, shallow, staggered, all, or layers such as 0-3.9"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Some layers of any model, by the papers' names or by number.
+
+    `deep` is the second half, `shallow` the first, `staggered` every other one. (The released
+    code's option names the layers that are not synchronous: "shallow" there is `deep` here.)
+    """
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises InputError for what is no such text."""
+        layers = cls(text)
+        if text not in ("none", "deep", "shallow", "staggered", "all"):
+            layers.numbers()
+        return layers
+
+    def numbers(self) -> frozenset[int]:
+        """Those listed by number."""
+        listed: set[int] = set()
+        for part in self.name.split("."):
+            first, _, last = part.partition("-")
+            if not first.isdecimal() or (last and not last.isdecimal()):
+                raise InputError(f"synchronous layers are {self.name!r}, expected {_HELP}")
+            listed.update(range(int(first), int(last or first) + 1))
+        return frozenset(listed)
+
+    def of(self, layers: int) -> frozenset[int]:
+        """Of a model that has so many layers; raises InputError for one that it has not."""
+        everywhere = range(layers)
+        match self.name:
+            case "none":
+                return frozenset()
+            case "all":
+                return frozenset(everywhere)
+            case "deep":
+                return frozenset(everywhere[layers // 2 :])
+            case "shallow":
+                return frozenset(everywhere[: layers // 2])
+            case "staggered":
+                return frozenset(everywhere[1::2])
+        listed = self.numbers()
+        if not listed <= set(everywhere):
+            raise InputError(
+                f"synchronous layers are {self.name!r}, but the last layer is {layers - 1}"
+            )
+        return listed
+
+    def __str__(self) -> str:
+        return self.name
+
+
+NONE, DEEP = Layers("none"), Layers("deep")

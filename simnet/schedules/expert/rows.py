@@ -1,0 +1,73 @@
+"""How rows of tokens go to other ranks: as they are, or in fewer bits, each row by itself.
+
+A row keeps its place, for where it goes depends on the token. Shapes: M rows, D their width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from traces.errors import unknown
+
+#: The largest number of float8 (e4m3), to which a row's largest is scaled.
+_LARGEST = 448.0
+_SMALLEST = 2.0**-126  # a row of zeros is divided by this
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The type that rows travel in; `model` is the one that they have."""
+
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """One of model, float32, float16, float8."""
+        if text not in _NAMES:
+            raise unknown("precision on the wire", text, _NAMES)
+        return cls(text)
+
+    @property
+    def __name__(self) -> str:
+        """What traces and profiles call it."""
+        return f"to {self.name}"
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Rows (M, D) as they travel: of float8, bytes (M, 4 + D) with each row's scale first."""
+        if self.name != "float8":
+            return rows.to(getattr(torch, self.name))
+        scale = rows.float().abs().amax(dim=1, keepdim=True).clamp(min=_SMALLEST) / _LARGEST
+        coded = (rows.float() / scale).to(torch.float8_e4m3fn)
+        return torch.cat((scale.view(torch.uint8), coded.view(torch.uint8)), dim=1)
+
+    def row_bytes(self, width: int, itemsize: int) -> int:
+        """Of one row of so many elements of so many bytes."""
+        if self.name == "model":
+            return width * itemsize
+        if self.name == "float8":
+            return 4 + width
+        size: int = getattr(torch, self.name).itemsize
+        return width * size
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def restored(parts: list[Tensor], like: Tensor) -> list[Tensor]:
+    """Parts of rows as they travelled, in the type of `like`."""
+    return [_restored(part, like.dtype) for part in parts]
+
+
+def _restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
+    if rows.dtype != torch.uint8:
+        return rows.to(dtype)
+    scale, coded = rows[:, :4].contiguous(), rows[:, 4:].contiguous()
+    return (coded.view(torch.float8_e4m3fn).float() * scale.view(torch.float32)).to(dtype)
+
+
+_NAMES = ("model", "float32", "float16", "float8")
+AS_IT_IS, FLOAT32 = Precision("model"), Precision("float32")

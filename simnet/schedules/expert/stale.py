@@ -1,0 +1,142 @@
+"""Experts whose outputs are used in a later step, so that transfers have time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from simnet.job import Job
+from simnet.models.experts import ExpertBlock
+from simnet.schedules.base import Steps, Team
+from simnet.schedules.expert.base import Experts, ExpertSchedule, Routing, in_step
+from simnet.schedules.expert.exchange import Coming, Expertise
+from simnet.schedules.expert.layers import NONE, Layers
+from simnet.schedules.expert.scores import STALE, Scores
+from simnet.schedules.expert.slots import Arrived, Routed
+from traces.errors import InputError
+
+
+@dataclass(frozen=True)
+class StaleExperts(ExpertSchedule):
+    """At each asynchronous layer, the experts of its partner work on what was sent to them before.
+
+    Layers named by `sync` stay synchronous in all steps (selective synchronisation). All layers
+    are synchronous in the first `warmup_steps` steps (which counts all of them), in the last
+    `cooldown_steps`, and with a `stride` in every step before which a multiple of so many is left.
+
+    As published, transfers that nobody will wait for, the last step's, are made all the same.
+    """
+
+    sync: Layers = NONE
+    warmup_steps: int = 1
+    cooldown_steps: int = 0
+    stride: int = 0
+    scores: Scores = STALE
+
+    def partners(self, job: Job) -> dict[int, int]:
+        """For each asynchronous layer, the one whose experts work while its tokens travel."""
+        raise NotImplementedError
+
+    def asynchronous(self, job: Job) -> list[int]:
+        """These layers, in order."""
+        layers = job.preset.layers
+        return [layer for layer in range(layers) if layer not in self.sync.of(layers)]
+
+    def forced(self, job: Job) -> list[bool]:
+        """See ExpertSchedule."""
+        return [self._forced(step, job.steps - step) for step in range(job.steps)]
+
+    def _forced(self, step: int, left: int) -> bool:
+        due = self.stride > 0 and left % self.stride == 0
+        return step < self.warmup_steps or left <= self.cooldown_steps or due
+
+    def experts(self, job: Job, team: Team) -> Experts:
+        """See ExpertSchedule."""
+        return InFlight(self, job, team)
+
+    def served_late(self, layer: int, job: Job) -> bool:
+        """See ExpertSchedule; so it is unless a later layer is the partner."""
+        partners = self.partners(job)
+        return any(served == layer and at <= layer for at, served in partners.items())
+
+    def kept_bytes(self, job: Job) -> int:
+        """See ExpertSchedule; and rows on their way, with what is known of where they belong.
+
+        Displaced layers have them twice, as tokens and as outputs, interweaved ones once.
+        """
+        experts = job.preset.experts
+        assert experts is not None
+        item, slots = job.torch_dtype.itemsize, experts.top
+        row = slots * self.wire.row_bytes(job.preset.hidden, item)
+        known = experts.count * item + 2 * slots * 8  # scores; chosen experts, and the order
+        times = sum(self.lag(layer, job) for layer in range(job.preset.layers))
+        return super().kept_bytes(job) + times * self._rows(job) * (row + known)
+
+    def weighed_by(self, now: Routed, arrived: Arrived) -> tuple[Any, Any]:
+        """See ExpertSchedule."""
+        return self.scores.of(now, arrived)
+
+    def check(self, job: Job) -> None:
+        """At least one step must be synchronous: there is nothing to be stale before it."""
+        super().check(job)
+        self.sync.of(job.preset.layers)
+        for name, least in (("warmup_steps", 1), ("cooldown_steps", 0), ("stride", 0)):
+            if getattr(self, name) < least:
+                raise InputError(
+                    f"{self.name}: {name} is {getattr(self, name)}, expected {least} or more"
+                )
+
+    def lag(self, layer: int, job: Job) -> int:
+        """See ExpertSchedule: a step from sending to serving where it is the same layer's turn."""
+        partners = self.partners(job)
+        if layer not in partners:
+            return 0
+        return 2 if partners[layer] == layer else 1
+
+
+class InFlight:
+    """One rank's experts."""
+
+    def __init__(self, schedule: StaleExperts, job: Job, team: Team) -> None:
+        self.expertise = Expertise(schedule, job, team)
+        self.blocks: Any = job.model.blocks
+        self.partners = schedule.partners(job)
+        self.forced = schedule.forced(job)
+        self.late = {layer for layer in self.partners if schedule.served_late(layer, job)}
+        self.dispatched: dict[int, Coming] = {}  # by layer, until they are served
+        self.combined: dict[int, Coming] = {}
+
+    def __call__(self, step: int, block: ExpertBlock, routing: Routing) -> Steps:
+        """See Experts."""
+        expertise, layer, forced = self.expertise, block.layer, self.forced[step]
+        if forced and layer == 0:
+            self._forget()
+        synchronous = layer not in self.partners
+        left = len(self.forced) - step
+        half = expertise.memory.leaves_out(left, layer, synchronous=synchronous) and not forced
+        routed = yield from expertise.route(step, block, routing[1:], half=half)
+        if forced or synchronous:
+            dispatched, combined = yield from in_step(expertise, routed, block, routing.rows)
+            if layer in self.late:
+                self.dispatched[layer] = dispatched
+            if not synchronous:
+                self.combined[layer] = combined
+        else:
+            combined = yield from self._in_flight(layer, routed, routing.rows)
+        return routed, (yield from expertise.arrive(combined, routing.rows))
+
+    def _in_flight(self, layer: int, routed: Any, rows: Any) -> Steps:
+        """Send this layer's tokens, serve its partner's, and take what was sent back before."""
+        expertise, partner = self.expertise, self.partners[layer]
+        served = yield from expertise.taken(self.dispatched.pop(partner))
+        self.dispatched[layer] = yield from expertise.dispatch(rows, routed)
+        out = yield from expertise.serve(self.blocks[partner], served, rows)
+        combined = yield from expertise.taken(self.combined.pop(layer))
+        self.combined[partner] = yield from expertise.combine(out, served.routed)
+        return combined
+
+    def _forget(self) -> None:
+        """A synchronous step begins anew; what is still under way will be of no use."""
+        self.dispatched.clear()
+        self.combined.clear()
+        self.expertise.memory.clear()

@@ -1,0 +1,1 @@
+"""How the small trained models came by their weights."""

@@ -1,0 +1,358 @@
+"""Expert parallelism: what is computed, from activations of which age, and what travels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from simnet.costs import Free
+from simnet.drivers.engine import play
+from simnet.drivers.local import programs, timed
+from simnet.drivers.matching import Ticket
+from simnet.drivers.observer import Observer
+from simnet.drivers.simulated import MetaMachine, simulate
+from simnet.job import Job
+from simnet.network.presets import NETWORKS
+from simnet.ops import AllToAll, Transfer, Wait
+from simnet.schedules.base import TeamSchedule
+from simnet.schedules.expert.stale import InFlight
+from simnet.schedules.named import schedule
+from traces.errors import InputError
+
+NANO = "dit-moe-nano"
+LAYERS = 4
+
+
+class Kept(Observer):
+    """Rank 0's activations of some name, by step and layer."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.values: dict[tuple[int, int], Tensor] = {}
+
+    def keep(self, rank: int, step: int, layer: int, name: str, value: Any) -> None:
+        """See Observer."""
+        if name == self.name and rank == 0:
+            self.values[step, layer] = value
+
+
+def run(chosen: TeamSchedule, job: Job, observer: Observer | None = None) -> list[Tensor]:
+    """What the ranks return, on real tensors."""
+    chosen.check(job)
+    with torch.inference_mode():
+        _, parts = play(
+            programs(chosen, job), job.steps, timed, NETWORKS["infinite"], observer or Observer()
+        )
+    return parts
+
+
+def ages(text: str, job: Job) -> dict[tuple[int, int], tuple[int, ...]]:
+    """By step and layer, how old the output of each of a token's slots is."""
+    seen = Kept("age")
+    on_meta = Job(job.model_name, job.ranks, job.steps, device="meta", images=job.images)
+    every = programs(schedule(text), on_meta)
+    play(every, job.steps, MetaMachine(Free(), job.dtype), NETWORKS["infinite"], seen)
+    return {place: tuple(value.tolist()) for place, value in seen.values.items()}
+
+
+def reference(job: Job, old: dict[tuple[int, int], tuple[int, ...]], kept: Tensor) -> Tensor:
+    """One rank's images, each slot from tokens of exactly the age that `old` says.
+
+    `kept` (N,) is each token's slot to which the first of two ages belongs. Outputs are weighed by
+    the scores of the tokens that were sent.
+    """
+    model: Any = job.model
+    x, rows, scores, chosen = job.latent, {}, {}, {}
+    for step in range(job.steps):
+        c = model.condition(job.time(step), job.label)
+        h = model.embed(c, x, model.position)
+        for layer, block in enumerate(model.blocks):
+            q, kv, carry = block.project(h, c)
+            out, _ = block.attend(q, kv)
+            at = step, layer
+            tokens, rows[at], scores[at], chosen[at] = block.route(h, carry, out)
+            sent = step - old[at][0]
+            routed = torch.zeros_like(rows[at])
+            for slot in range(2):
+                is_sent = kept == slot
+                for of, whose in ((sent, is_sent), (step - old[at][1], ~is_sent)):
+                    everyone = [expert(rows[of, layer]) for expert in block.experts]
+                    picked = chosen[of, layer][:, slot]
+                    out = torch.stack(everyone)[picked, torch.arange(len(picked))]
+                    weight = scores[sent, layer].gather(1, picked.unsqueeze(1))
+                    routed += torch.where(whose.unsqueeze(1), weight * out, 0)
+            h = block.merge(tokens, rows[at], routed, carry)
+        x = job.advance(x, model.head(h, c))
+    return x
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+@pytest.mark.parametrize("text", ["expert", "expert:placement=blocked", "expert:communicators=3"])
+def test_in_step_the_experts_may_be_anywhere(text: str, ranks: int) -> None:
+    """Each rank's images come out as on a device that has all experts."""
+    parts = run(schedule(text), Job(NANO, ranks, steps=2, images=2))
+    for rank, part in enumerate(parts):
+        alone = Job(NANO, steps=2, images=2, number=rank)
+        (expected,) = run(schedule("single"), alone)
+        torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "expert",
+        "displaced-expert",
+        "displaced-expert:skip=low",
+        "interweaved",
+        "interweaved:sync=deep",
+        "interweaved:sync=0.2",
+        "interweaved:skip=high",
+        "interweaved:skip=random",
+        "interweaved:stride=3:warmup_steps=2:cooldown_steps=1",
+        "dice",
+    ],
+)
+def test_stale_outputs_are_of_tokens_of_exactly_that_age(text: str) -> None:
+    """A plain loop that keeps all steps' tokens, and takes those of the ages told, agrees."""
+    chosen, job = schedule(text), Job(NANO, ranks=2, steps=7)
+    alone = Job(NANO, steps=7)
+    told = ages(text, job)
+    policy = getattr(chosen, "skip", None)
+    kept = (
+        policy.kept(alone)
+        if policy is not None
+        else torch.zeros(alone.batch * 16, dtype=torch.long)
+    )
+    if "high" in text:  # whose ages are told for slot 0 first
+        told = {place: (sent, other) for place, (other, sent) in told.items()}
+    with torch.inference_mode():
+        expected = reference(alone, told, kept)
+    torch.testing.assert_close(run(chosen, job)[0], expected, rtol=1e-4, atol=1e-4)
+
+
+def counted(text: str, layer: int, slot: int, steps: int = 50) -> dict[int, int]:
+    """How many steps use outputs of each age, in a layer and for a slot."""
+    told = ages(text, Job(NANO, ranks=2, steps=steps))
+    return dict(Counter(age[slot] for place, age in told.items() if place[1] == layer))
+
+
+@pytest.mark.parametrize("layer", range(LAYERS))
+def test_ages_are_the_papers(layer: int) -> None:
+    """Displaced outputs are two steps old once there are two steps, interweaved ones one."""
+    assert counted("expert", layer, 0) == {0: 50}
+    assert counted("displaced-expert", layer, 0) == {0: 1, 1: 1, 2: 48}
+    assert counted("interweaved", layer, 0) == {0: 1, 1: 49}
+    dice = counted("dice", layer, 0)
+    assert dice == ({0: 50} if layer >= LAYERS // 2 else {0: 1, 1: 49})
+
+
+def test_a_slot_that_is_not_sent_is_a_step_older() -> None:
+    """Of the paper's DICE in every second step; of the released code's in every fourth."""
+    assert counted("dice", 0, 1) == {0: 1, 1: 25, 2: 24}
+    assert counted("dice-released", 0, 1) == {0: 1, 1: 37, 2: 12}
+    assert counted("displaced-expert:skip=low", 1, 1) == {0: 1, 1: 1, 2: 24, 3: 24}
+    assert counted("expert:skip=low", 1, 1) == {0: 25, 1: 25}
+
+
+@pytest.mark.parametrize(
+    ("text", "layer", "steps"),
+    [
+        ("expert:skip=low", 0, 25),
+        ("displaced-expert:skip=low", 0, 25),
+        ("interweaved:skip=low", 0, 25),
+        ("dice", 0, 25),
+        ("dice", 3, 0),
+        ("dice-released", 0, 13),
+        ("dice-released", 3, 25),
+    ],
+)
+def test_duty_cycles_of_conditional_communication(text: str, layer: int, steps: int) -> None:
+    """Steps of 50 that send one slot alone: as claimed, and as the rows that travel say."""
+    chosen: Any = schedule(text)
+    job = Job(NANO, ranks=2, steps=50)
+    assert sum(chosen.halves(layer, job)) == steps
+    trace = simulate(chosen, job, Free(), NETWORKS["infinite"])
+    sent = trace.ops.query(f"rank == 0 and name == 'dispatch' and layer == {layer}")["bytes"]
+    assert (sent == sent.max() // 2).sum() == steps
+
+
+@pytest.mark.parametrize("ranks", [2, 4, 8])
+@pytest.mark.parametrize("images", [1, 3])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "expert",
+        "expert:skew=0.8",
+        "expert:wire=float8",
+        "displaced-expert",
+        "interweaved:stride=5",
+        "dice",
+        "dice-released",
+        "expert:skew=0.5:placement=blocked",
+    ],
+)
+def test_claims_are_what_is_sent(text: str, images: int, ranks: int) -> None:
+    """Where experts are wanted as `skew` says, every byte on the wire is foretold."""
+    chosen, job = schedule(text), Job(NANO, ranks, steps=12, images=images)
+    claims = chosen.claims(Job(NANO, ranks, steps=12, images=images, device="meta"))
+    ops = simulate(chosen, job, Free(), NETWORKS["infinite"]).ops
+    assert tuple(ops.groupby("rank")["wire_bytes"].sum()) == claims.wire_bytes
+    told = ages(text, job)
+    oldest = [max(max(told[step, layer]) for layer in range(LAYERS)) for step in range(12)]
+    assert list(claims.ages) == oldest
+
+
+def tensors(value: object) -> list[Tensor]:
+    """All in nested containers, each once."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, Ticket):
+        value = value.value
+    if isinstance(value, list | tuple):
+        return [tensor for each in value for tensor in tensors(each)]
+    return []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["displaced-expert", "interweaved", "interweaved:sync=staggered", "interweaved:wire=float8"],
+)
+def test_claims_are_what_is_kept(text: str) -> None:
+    """Rows under way from one step to the next, and what is known of where they belong.
+
+    How many rows a rank has for its experts is the gate's business; over all ranks it adds up.
+    """
+    chosen, job = schedule(text), Job(NANO, ranks=2, steps=4, images=2)
+    kept: dict[int, InFlight] = {}
+
+    def watched(program: Any, rank: int) -> Any:
+        value = None
+        while True:
+            try:
+                op = program.send(value)
+            except StopIteration as stop:
+                return stop.value
+            found = program.gi_frame.f_locals.values()
+            for experts in found:
+                if isinstance(experts, InFlight):
+                    kept[rank] = experts
+            value = yield op
+
+    every = [watched(program, rank) for rank, program in enumerate(programs(chosen, job))]
+    with torch.inference_mode():
+        play(every, job.steps, timed, NETWORKS["infinite"], Observer())
+    held = [tensors([experts.dispatched, experts.combined]) for experts in kept.values()]
+    nbytes = {id(tensor): tensor.nbytes for of_rank in held for tensor in of_rank}
+    assert sum(nbytes.values()) == sum(chosen.claims(job).kept_bytes)
+
+
+def launched(text: str, communicators: int = 1) -> tuple[list[Transfer], list[Transfer]]:
+    """Transfers that rank 0 asks for, and those among them that it waits for."""
+    asked: list[Transfer] = []
+    waited: list[Transfer] = []
+    job = Job(NANO, ranks=2, steps=5, device="meta")
+    chosen = schedule(f"{text}:communicators={communicators}")
+
+    def watched(program: Any) -> Any:
+        value = None
+        while True:
+            try:
+                op = program.send(value)
+            except StopIteration as stop:
+                return stop.value
+            if isinstance(op, Transfer):
+                asked.append(op)
+            if isinstance(op, Wait):
+                waited.append(op.ticket.op)
+            value = yield op
+
+    first, *others = programs(chosen, job)
+    machine = MetaMachine(Free(), job.dtype)
+    play([watched(first), *others], job.steps, machine, NETWORKS["infinite"], Observer())
+    return asked, waited
+
+
+@pytest.mark.parametrize(
+    ("text", "wasted"), [("expert", 0), ("displaced-expert", 8), ("interweaved", 4), ("dice", 2)]
+)
+def test_only_the_last_steps_transfers_are_waited_for_by_nobody(text: str, wasted: int) -> None:
+    """As published: displaced, both of each layer; interweaved, a dispatch, combines but one."""
+    asked, waited = launched(text)
+    lost = [op for op in asked if op not in waited]
+    assert len(lost) == wasted
+    assert all(isinstance(op, AllToAll) for op in lost)
+
+
+@pytest.mark.parametrize("text", ["expert", "displaced-expert", "interweaved", "dice"])
+def test_one_communicator_carries_all_in_order(text: str) -> None:
+    """Its transfers end in the order in which they were asked for; with three there are three."""
+    job = Job(NANO, ranks=2, steps=5)
+    ops = simulate(schedule(text), job, Free(), NETWORKS["ethernet-1g"]).ops
+    rows = ops[(ops["rank"] == 0) & (ops["stream"] != "compute")].sort_values("seq")
+    assert set(rows["stream"]) == {"world"}
+    assert rows["end_s"].is_monotonic_increasing
+    apart = simulate(schedule(f"{text}:communicators=3"), job, Free(), NETWORKS["ethernet-1g"]).ops
+    assert set(apart["stream"]) == {"compute", "counts", "dispatch", "out"}
+
+
+@pytest.mark.parametrize("text", ["expert", "displaced-expert", "dice", "dice-released"])
+@pytest.mark.parametrize("wire", ["float16", "float8"])
+def test_fewer_bits_on_the_wire_change_little(text: str, wire: str) -> None:
+    """A tenth of a percent of the latent in float16, a few percent in float8, and fewer bytes."""
+    job = Job(NANO, ranks=2, steps=6)
+    exact, coded = (run(schedule(f"{text}:wire={name}"), job)[0] for name in ("float32", wire))
+    error = (coded - exact).norm() / exact.norm()
+    assert 0 < error < {"float16": 2e-3, "float8": 6e-2}[wire]
+
+
+def test_scores_of_the_latest_tokens_are_their_own() -> None:
+    """Three choices of scores, three results; where nothing is stale they are all the same."""
+    job = Job(NANO, ranks=2, steps=6)
+    names = ("stale", "latest", "latest-by-position")
+    results = [run(schedule(f"interweaved:scores={name}"), job)[0] for name in names]
+    assert not torch.allclose(results[0], results[1])
+    assert not torch.allclose(results[1], results[2])
+    fresh = [run(schedule(f"interweaved:sync=all:scores={name}"), job)[0] for name in names]
+    torch.testing.assert_close(fresh[0], fresh[1])
+    torch.testing.assert_close(fresh[1], fresh[2])
+
+
+@pytest.mark.parametrize(
+    ("text", "model", "ranks", "message"),
+    [
+        ("expert", "dit-nano", 2, "has no experts"),
+        ("expert", NANO, 3, "8 experts, which 3 ranks cannot share evenly; use 1, 2, 4, 8"),
+        ("dice:communicators=2", NANO, 2, "expected 1 .* or 3"),
+        ("dice:sync=0-9", NANO, 2, "the last layer is 3"),
+        ("dice:warmup_steps=0", NANO, 2, "warmup_steps is 0, expected 1 or more"),
+        ("dice:period=0", NANO, 2, "period is 0, expected 1 or more"),
+    ],
+)
+def test_jobs_that_will_not_do_are_refused(text: str, model: str, ranks: int, message: str) -> None:
+    """With what was given and what was expected."""
+    with pytest.raises(InputError, match=message):
+        schedule(text).check(Job(model, ranks))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("dice:sync=deeper", "expected none, deep, shallow"),
+        ("dice:skip=lowest", "unknown policy .*'lowest'"),
+        ("expert:skew=-1", "skew is '-1'"),
+        ("expert:wire=int3", "unknown precision"),
+        ("interweaved:scores=new", "unknown choice of scores"),
+        ("expert:placement=odd", "unknown placement"),
+        ("expert/residual-1bit", "takes no codec"),
+    ],
+)
+def test_parameters_that_will_not_do_are_refused(text: str, message: str) -> None:
+    """When the schedule is named."""
+    with pytest.raises(InputError, match=message):
+        schedule(text)
