@@ -84,10 +84,12 @@ def draw(table: pd.DataFrame) -> Figure:
 def _name(ax: Axes, sheet: NDArray[np.uint8], labels: list[str], classes: list[str]) -> None:
     """Names in the middle of their rows and columns, without the axes' lines."""
     down, across = sheet.shape
-    ax.set_xticks(_middles(across, len(classes)), classes)
+    # Two words one above the other: as wide as a picture is about what one word takes.
+    ax.set_xticks(_middles(across, len(classes)), [name.replace(" ", "\n") for name in classes])
     ax.set_yticks(_middles(down, len(labels)), labels)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
+    ax.tick_params(axis="x", labelsize="x-small")
     ax.spines[:].set_visible(False)
 
 

@@ -17,7 +17,7 @@ from simnet.network.recorded import RecordedNetwork
 from simnet.network.topology import Links, Topology
 from simnet.schedules.base import TeamSchedule
 from simnet.schedules.named import schedule as named_schedule
-from simnet.schedules.named import with_codec
+from simnet.schedules.named import with_codec, with_routing
 from traces.errors import InputError, unknown
 from traces.trace import Trace
 from traces.units import parse_rate, parse_time
@@ -86,6 +86,13 @@ class GpuWorkload(Workload):
 
     dtype: str = "bfloat16"
     """Of weights and activations: float32, bfloat16 or float16."""
+    routing: str | None = None
+    """How tokens want experts: `even`, `zipf-0.8`, or a trace recorded with --keep chosen."""
+
+    def chosen_schedule(self) -> TeamSchedule:
+        """See Workload."""
+        chosen = super().chosen_schedule()
+        return chosen if self.routing is None else with_routing(chosen, self.routing)
 
 
 @Parameter(name="*")

@@ -11,9 +11,11 @@ from simnet.codecs.residual import fused
 from simnet.codecs.rule import Everywhere
 from simnet.schedules.base import Schedule, TeamSchedule
 from simnet.schedules.distrifusion import DistriFusion
+from simnet.schedules.expert.base import ExpertSchedule
 from simnet.schedules.expert.dice import Dice, ReleasedDice
 from simnet.schedules.expert.displaced import DisplacedExperts
 from simnet.schedules.expert.interweaved import Interweaved
+from simnet.schedules.expert.routing import Zipf
 from simnet.schedules.expert.synchronous import ExpertParallel
 from simnet.schedules.gather import PatchGather
 from simnet.schedules.outer import CfgParallel, DataParallel
@@ -83,6 +85,19 @@ def with_codec(chosen: TeamSchedule, text: str) -> TeamSchedule:
         raise InputError(f"{chosen.name} takes no codec: {reason}")
     made: TeamSchedule = replace(chosen, codec=Everywhere(named_codec(text)))  # type: ignore[type-var]
     return made
+
+
+def with_routing(chosen: TeamSchedule, text: str) -> TeamSchedule:
+    """The same with experts wanted so in a simulation; see `Zipf.parse`.
+
+    Raises InputError for a schedule that sends nothing to experts.
+    """
+    if isinstance(chosen, CfgParallel | DataParallel):
+        inner: Any = with_routing(chosen.inner, text)
+        return replace(chosen, inner=inner)
+    if not isinstance(chosen, ExpertSchedule):
+        raise InputError(f"{chosen.name} sends no tokens to experts; leave --routing out")
+    return replace(chosen, routing=Zipf.parse(text))
 
 
 def on_gpu(chosen: TeamSchedule) -> TeamSchedule:

@@ -21,7 +21,7 @@ from simnet.schedules.expert.terms import Terms
 from traces.errors import InputError
 
 
-class Routing(NamedTuple):
+class Gated(NamedTuple):
     """What the gate of a layer says of a rank's tokens."""
 
     rows: Any  # (N, D) tokens
@@ -32,7 +32,7 @@ class Routing(NamedTuple):
 class Experts(Protocol):
     """One rank's way of having its tokens pass through experts, for a whole run."""
 
-    def __call__(self, step: int, block: ExpertBlock, routing: Routing) -> Steps:
+    def __call__(self, step: int, block: ExpertBlock, gated: Gated) -> Steps:
         """(Routed, Arrived): where the layer's tokens were sent to, and what has come back."""
         ...
 
@@ -72,14 +72,14 @@ class ExpertSchedule(Terms, TeamSchedule):
         q, kv, carry = yield Compute(block.project, h, c)
         yield Keep("kv", kv)
         out, _ = yield Compute(block.attend, q, kv)
-        tokens, *routing = yield Compute(block.route, h, carry, out)
-        now, arrived = yield from experts(step, block, Routing(*routing))
+        tokens, *gated = yield Compute(block.route, h, carry, out)
+        now, arrived = yield from experts(step, block, Gated(*gated))
         yield Keep("chosen", now.chosen)
         yield Keep("scores", now.scores)
         yield Keep("age", self._ages(step, arrived))
         scores, chosen = self.weighed_by(now, arrived)
         weighed = yield Compute(weigh, arrived.out, scores, chosen)
-        return (yield Compute(block.merge, tokens, routing[0], weighed, carry))
+        return (yield Compute(block.merge, tokens, gated[0], weighed, carry))
 
     def _ages(self, step: int, arrived: Arrived) -> Any:
         """How many steps old each slot's output is (2,); of random slots the one sent is first."""
@@ -140,14 +140,15 @@ class ExpertSchedule(Terms, TeamSchedule):
         """2 k N D (n - 1)/n elements a layer and step where experts are wanted evenly; counts."""
         experts = job.preset.experts
         assert experts is not None
-        tokens = job.batch * job.preset.tokens
         row = self.wire.row_bytes(job.preset.hidden, job.torch_dtype.itemsize)
         sent = [0] * job.ranks
         for layer in range(job.preset.layers):
             for back, half in enumerate((self.halves(layer, job), self._halves_back(layer, job))):
-                for steps, slots in ((sum(half), 1), (job.steps - sum(half), experts.top)):
-                    rows = self._sent(tokens * slots, layer, job)[back]
-                    sent = [a + steps * b * row for a, b in zip(sent, rows, strict=True)]
+                for step, alone in enumerate(half):
+                    slots = self._rows(job) * (1 if alone else experts.top)
+                    of = self._of_step(layer, step, job) if back else step
+                    rows = self._sent(slots, of, layer, job)[back]
+                    sent = [a + b * row for a, b in zip(sent, rows, strict=True)]
         counts = (job.ranks - 1) * experts.count * 8 * job.preset.layers * job.steps
         every = (self._ages_of(layer, job) for layer in range(job.preset.layers))
         ages = (max(ages) for ages in zip(*every, strict=True))
@@ -160,25 +161,26 @@ class ExpertSchedule(Terms, TeamSchedule):
     def _halves_back(self, layer: int, job: Job) -> list[bool]:
         """In which steps a layer's outputs go back for one slot of each token alone."""
         halves = self.halves(layer, job)
-        if not self.served_late(layer, job):
-            return halves
-        before = [False, *halves]
-        return [not forced and before[step] for step, forced in enumerate(self.forced(job))]
+        return [halves[self._of_step(layer, step, job)] for step in range(job.steps)]
+
+    def _of_step(self, layer: int, step: int, job: Job) -> int:
+        """Of which step's tokens a layer's outputs are that go back in this one."""
+        late = self.served_late(layer, job) and not self.forced(job)[step]
+        return step - 1 if late else step
 
     def _ages_of(self, layer: int, job: Job) -> list[int]:
         """By step, the age of a layer's oldest outputs."""
         return oldest(self.forced(job), self.halves(layer, job), self.lag(layer, job))
 
-    def _sent(self, slots: int, layer: int, job: Job) -> tuple[list[int], list[int]]:
+    def _sent(self, slots: int, step: int, layer: int, job: Job) -> tuple[list[int], list[int]]:
         """Rows that each rank sends to others, of its own to be served and of theirs served."""
-        experts = job.preset.experts
-        assert experts is not None
-        wanted = self.skew.loads(slots, experts.count, layer)
-        served = [
-            sum(wanted[expert] for expert in self.placement.of(rank, experts.count, job.ranks))
-            for rank in range(job.ranks)
-        ]
-        return [slots - own for own in served], [(job.ranks - 1) * own for own in served]
+        loads = self.loads(job, job.ranks, slots, step, layer)
+        each = len(loads[0]) // job.ranks
+        # By whose they are and who serves them.
+        rows = [[sum(own[i : i + each]) for i in range(0, len(own), each)] for own in loads]
+        out = [sum(own) - own[rank] for rank, own in enumerate(rows)]
+        columns = [list(served) for served in zip(*rows, strict=True)]
+        return out, [sum(served) - served[rank] for rank, served in enumerate(columns)]
 
     def kept_bytes(self, job: Job) -> int:
         """Bytes that a rank keeps from one step for the next: slots that may be left out."""

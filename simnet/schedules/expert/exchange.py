@@ -31,6 +31,7 @@ class Expertise:
 
     def __init__(self, terms: Terms, job: Job, team: Team) -> None:
         self.terms = terms
+        self.job = job
         self.team = team
         experts = job.preset.experts
         assert experts is not None  # `check` has seen to it
@@ -52,7 +53,7 @@ class Expertise:
         sent = (yield Compute(pick, chosen, kept)) if half else chosen
         order, counts = yield Compute(sort, sent, self.places)
         gathered = yield Wait((yield AllGather("counts", counts, self.groups[0])))
-        loads = self._loads(gathered, len(order), block.layer)
+        loads = self._loads(gathered, len(order), step, block.layer)
         return Routed(step, block.layer, scores, chosen, order, loads, kept)
 
     def dispatch(self, rows: Any, routed: Routed) -> Steps:
@@ -109,14 +110,12 @@ class Expertise:
     def _restored(self, parts: list[Any], like: Any) -> Steps:
         return parts if self.terms.wire == AS_IT_IS else (yield Compute(restored, parts, like))
 
-    def _loads(self, gathered: Sequence[Any], slots: int, layer: int) -> list[list[int]]:
+    def _loads(self, gathered: Sequence[Any], slots: int, step: int, layer: int) -> list[list[int]]:
         """Each member's slots for each place, as all ranks read them from the counts."""
         if not gathered[0].is_meta:
             loads: list[list[int]] = torch.stack(list(gathered)).tolist()
             return loads
-        wanted = self.terms.skew.loads(slots, len(self.places), layer)
-        order = self.terms.placement.order(len(self.places), self.team.size)
-        return [[wanted[expert] for expert in order]] * self.team.size
+        return self.terms.loads(self.job, self.team.size, slots, step, layer)
 
     def _of_mine(self, loads: list[list[int]]) -> list[list[int]]:
         each = len(self.mine)

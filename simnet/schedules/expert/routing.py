@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from traces.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_HELP = "expected even, zipf-0.8 or the like, or a trace that was recorded with --keep chosen"
+
+
+class Where(NamedTuple):
+    """Whose tokens, and when."""
+
+    rank: int
+    step: int
+    steps: int
+    layer: int
+    layers: int
+
+
+class Routing(Protocol):
+    """How unevenly experts are wanted."""
+
+    def loads(self, slots: int, experts: int, where: Where) -> list[int]:
+        """How many of a rank's slots fall to each expert; they add up."""
+        ...
 
 
 @dataclass(frozen=True)
 class Zipf:
-    """The r-th most wanted expert is wanted r^-skew times as often as the first; 0 is balance.
+    """The r-th most wanted expert is wanted r^-skew times as often as the first; 0 is evenly.
 
     Which expert that is changes from layer to layer. Every rank's tokens want the same ones, which
     is the worst for the network.
@@ -20,32 +46,87 @@ class Zipf:
 
     skew: float = 0.0
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises InputError for anything but a number from 0 up."""
-        try:
-            skew = float(text)
-        except ValueError:
-            skew = math.nan
-        if not 0 <= skew < math.inf:
-            raise InputError(f"skew is {text!r}, expected a number from 0 (balance) up")
-        return cls(skew)
+    @staticmethod
+    def parse(text: str) -> Routing:
+        """Any kind of routing: "even", "zipf-0.8", or a trace's folder.
 
-    def loads(self, slots: int, experts: int, layer: int) -> list[int]:
-        """How many of a rank's slots fall to each expert."""
-        return _zipf(self.skew, slots, experts, layer % experts)
+        Raises InputError for what is none of these.
+        """
+        if text == "even":
+            return EVEN
+        if not text.startswith("zipf-"):
+            return Captured(text)
+        try:
+            skew = float(text.removeprefix("zipf-"))
+        except ValueError:
+            skew = -1.0
+        if not 0 <= skew <= 100:
+            raise InputError(f"routing is {text!r}, {_HELP}")
+        return Zipf(skew)
+
+    def loads(self, slots: int, experts: int, where: Where) -> list[int]:
+        """See Routing."""
+        return _zipf(self.skew, slots, experts, where.layer % experts)
 
     def __str__(self) -> str:
-        return f"{self.skew:g}"
+        return f"zipf-{self.skew:g}" if self.skew else "even"
 
 
-BALANCE = Zipf()
+EVEN = Zipf()
+
+
+@dataclass(frozen=True)
+class Captured:
+    """As the gate of a recorded run chose: of a run with --keep chosen, at the same share of it.
+
+    Ranks beyond those recorded want what the recorded ones want, in turn.
+    """
+
+    trace: str  # its folder
+
+    def loads(self, slots: int, experts: int, where: Where) -> list[int]:
+        """See Routing; raises InputError for a trace without choices, or of other experts."""
+        shares = _shares(self.trace)
+        ranks, steps, layers, count = shares.shape
+        if count != experts:
+            raise InputError(f"{self.trace}: its model has {count} experts, expected {experts}")
+        step, layer = where.step * steps // where.steps, where.layer * layers // where.layers
+        return _rounded(shares[where.rank % ranks, step, layer].tolist(), slots)
+
+    def __str__(self) -> str:
+        return self.trace
+
+
+@lru_cache(maxsize=8)
+def _shares(folder: str) -> NDArray[np.float64]:
+    """Of a rank's slots that each expert gets: (ranks, steps, layers, experts)."""
+    import numpy as np
+
+    from simnet.models.presets import preset
+    from traces.trace import Trace
+
+    if not Path(folder).is_dir():
+        raise InputError(f"routing is {folder!r}, {_HELP}")
+    trace = Trace.open(folder)
+    experts = preset(trace.run.model).experts
+    if experts is None or "chosen" not in trace.kept():
+        raise InputError(f"{folder}: holds no choices of experts; {_HELP}")
+    chosen = trace.activations("chosen").to_numpy()
+    slots = chosen.reshape(*chosen.shape[:3], -1)
+    if np.isnan(slots).any():
+        raise InputError(f"{folder}: lacks the choices of some ranks or steps; record it whole")
+    counts = [(slots == expert).mean(axis=-1) for expert in range(experts.count)]
+    return np.stack(counts, axis=-1)
 
 
 @lru_cache(maxsize=4096)
 def _zipf(skew: float, slots: int, experts: int, first: int) -> list[int]:
     wanted = [((expert - first) % experts + 1) ** -skew for expert in range(experts)]
+    return _rounded(wanted, slots)
+
+
+def _rounded(wanted: Sequence[float], slots: int) -> list[int]:
+    """So many slots, shared out as wanted: each gets what the sum so far has come to."""
     scale = slots / sum(wanted)
-    # Rounded so that they add up: each gets what the sum so far has come to.
-    ends = [round(scale * sum(wanted[: expert + 1])) for expert in range(experts)]
+    ends = [round(scale * total) for total in accumulate(wanted)]
     return [end - begin for begin, end in zip([0, *ends], ends, strict=False)]

@@ -8,7 +8,7 @@ from typing import Any
 from simnet.job import Job
 from simnet.models.experts import ExpertBlock
 from simnet.schedules.base import Steps, Team
-from simnet.schedules.expert.base import Experts, ExpertSchedule, Routing, in_step
+from simnet.schedules.expert.base import Experts, ExpertSchedule, Gated, in_step
 from simnet.schedules.expert.exchange import Coming, Expertise
 from simnet.schedules.expert.layers import NONE, Layers
 from simnet.schedules.expert.scores import STALE, Scores
@@ -106,7 +106,7 @@ class InFlight:
         self.dispatched: dict[int, Coming] = {}  # by layer, until they are served
         self.combined: dict[int, Coming] = {}
 
-    def __call__(self, step: int, block: ExpertBlock, routing: Routing) -> Steps:
+    def __call__(self, step: int, block: ExpertBlock, gated: Gated) -> Steps:
         """See Experts."""
         expertise, layer, forced = self.expertise, block.layer, self.forced[step]
         if forced and layer == 0:
@@ -114,16 +114,16 @@ class InFlight:
         synchronous = layer not in self.partners
         left = len(self.forced) - step
         half = expertise.memory.leaves_out(left, layer, synchronous=synchronous) and not forced
-        routed = yield from expertise.route(step, block, routing[1:], half=half)
+        routed = yield from expertise.route(step, block, gated[1:], half=half)
         if forced or synchronous:
-            dispatched, combined = yield from in_step(expertise, routed, block, routing.rows)
+            dispatched, combined = yield from in_step(expertise, routed, block, gated.rows)
             if layer in self.late:
                 self.dispatched[layer] = dispatched
             if not synchronous:
                 self.combined[layer] = combined
         else:
-            combined = yield from self._in_flight(layer, routed, routing.rows)
-        return routed, (yield from expertise.arrive(combined, routing.rows))
+            combined = yield from self._in_flight(layer, routed, gated.rows)
+        return routed, (yield from expertise.arrive(combined, gated.rows))
 
     def _in_flight(self, layer: int, routed: Any, rows: Any) -> Steps:
         """Send this layer's tokens, serve its partner's, and take what was sent back before."""

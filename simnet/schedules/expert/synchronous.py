@@ -8,7 +8,7 @@ from typing import ClassVar
 from simnet.job import Job
 from simnet.models.experts import ExpertBlock
 from simnet.schedules.base import Steps, Team
-from simnet.schedules.expert.base import Experts, ExpertSchedule, Routing, in_step
+from simnet.schedules.expert.base import Experts, ExpertSchedule, Gated, in_step
 from simnet.schedules.expert.exchange import Expertise
 
 
@@ -27,10 +27,10 @@ class ExpertParallel(ExpertSchedule):
         """See ExpertSchedule."""
         expertise = Expertise(self, job, team)
 
-        def experts(step: int, block: ExpertBlock, routing: Routing) -> Steps:
+        def experts(step: int, block: ExpertBlock, gated: Gated) -> Steps:
             half = expertise.memory.leaves_out(job.steps - step, block.layer, synchronous=False)
-            routed = yield from expertise.route(step, block, routing[1:], half=half)
-            _, combined = yield from in_step(expertise, routed, block, routing.rows)
-            return routed, (yield from expertise.arrive(combined, routing.rows))
+            routed = yield from expertise.route(step, block, gated[1:], half=half)
+            _, combined = yield from in_step(expertise, routed, block, gated.rows)
+            return routed, (yield from expertise.arrive(combined, gated.rows))
 
         return experts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from simnet.costs import Free
 from simnet.drivers.engine import play
-from simnet.drivers.local import programs, timed
+from simnet.drivers.local import programs, run_local, timed
 from simnet.drivers.matching import Ticket
 from simnet.drivers.observer import Observer
 from simnet.drivers.simulated import MetaMachine, simulate
@@ -20,8 +21,9 @@ from simnet.network.presets import NETWORKS
 from simnet.ops import AllToAll, Transfer, Wait
 from simnet.schedules.base import TeamSchedule
 from simnet.schedules.expert.stale import InFlight
-from simnet.schedules.named import schedule
+from simnet.schedules.named import schedule, with_routing
 from traces.errors import InputError
+from traces.trace import Trace
 
 NANO = "dit-moe-nano"
 LAYERS = 4
@@ -186,17 +188,17 @@ def test_duty_cycles_of_conditional_communication(text: str, layer: int, steps: 
     "text",
     [
         "expert",
-        "expert:skew=0.8",
+        "expert:routing=zipf-0.8",
         "expert:wire=float8",
         "displaced-expert",
         "interweaved:stride=5",
         "dice",
         "dice-released",
-        "expert:skew=0.5:placement=blocked",
+        "expert:routing=zipf-0.5:placement=blocked",
     ],
 )
 def test_claims_are_what_is_sent(text: str, images: int, ranks: int) -> None:
-    """Where experts are wanted as `skew` says, every byte on the wire is foretold."""
+    """Where experts are wanted as `routing` says, every byte on the wire is foretold."""
     chosen, job = schedule(text), Job(NANO, ranks, steps=12, images=images)
     claims = chosen.claims(Job(NANO, ranks, steps=12, images=images, device="meta"))
     ops = simulate(chosen, job, Free(), NETWORKS["infinite"]).ops
@@ -345,7 +347,7 @@ def test_jobs_that_will_not_do_are_refused(text: str, model: str, ranks: int, me
     [
         ("dice:sync=deeper", "expected none, deep, shallow"),
         ("dice:skip=lowest", "unknown policy .*'lowest'"),
-        ("expert:skew=-1", "skew is '-1'"),
+        ("expert:routing=zipf-x", "routing is 'zipf-x', expected even"),
         ("expert:wire=int3", "unknown precision"),
         ("interweaved:scores=new", "unknown choice of scores"),
         ("expert:placement=odd", "unknown placement"),
@@ -356,3 +358,41 @@ def test_parameters_that_will_not_do_are_refused(text: str, message: str) -> Non
     """When the schedule is named."""
     with pytest.raises(InputError, match=message):
         schedule(text)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose gate's choices were kept."""
+    folder = tmp_path_factory.mktemp("recorded") / "T"
+    run_local(schedule("expert"), Job(NANO, ranks=2, steps=4), folder, keep=["chosen"])
+    return folder
+
+
+def test_a_simulation_can_go_by_a_recorded_gate(recorded: Path) -> None:
+    """To the byte for the same run; another one takes the same share of steps and layers."""
+    job, by_gate = Job(NANO, ranks=2, steps=4), with_routing(schedule("expert"), str(recorded))
+    trace = simulate(by_gate, job, Free(), NETWORKS["infinite"])
+    columns = ["rank", "name", "step", "layer", "bytes", "wire_bytes", "parts"]
+    rows = "kind == 'all_to_all'"
+    live, foretold = (x.ops.query(rows)[columns] for x in (Trace.open(recorded), trace))
+    assert live.reset_index(drop=True).equals(foretold.reset_index(drop=True))
+    larger = simulate(by_gate, Job(NANO, ranks=4, steps=8), Free(), NETWORKS["infinite"])
+    assert larger.ops["wire_bytes"].sum() > trace.ops["wire_bytes"].sum()
+
+
+def test_a_trace_without_choices_is_refused(recorded: Path, tmp_path: Path) -> None:
+    """As is one of a model with other experts, and no trace at all."""
+    job = Job(NANO, ranks=2, steps=2)
+    run_local(schedule("expert"), job, tmp_path / "T")
+    none = "sends no tokens to experts; leave --routing out"
+    with pytest.raises(InputError, match=none):
+        with_routing(schedule("ring"), "even")
+    with pytest.raises(InputError, match="holds no choices of experts"):
+        simulate(
+            with_routing(schedule("expert"), str(tmp_path / "T")), job, Free(), NETWORKS["infinite"]
+        )
+    with pytest.raises(InputError, match="is 'evenly', expected even, zipf"):
+        schedule("expert:routing=evenly").claims(job)
+    other = Job("dit-moe-g", ranks=2, steps=1, device="meta")
+    with pytest.raises(InputError, match="its model has 8 experts, expected 16"):
+        with_routing(schedule("expert"), str(recorded)).claims(other)
