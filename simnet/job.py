@@ -155,6 +155,22 @@ class Job:
             each = list(texts.unbind(1))
         return torch.cat(each if self.forward is None else [each[self.forward]])
 
+    @property
+    def coins(self) -> torch.Tensor:
+        """0 or 1 for each token of each of the B forwards, (B T,): the same in every schedule."""
+        import torch
+
+        forwards = range(self.preset.forwards) if self.forward is None else [self.forward]
+        first = self.number * self.images
+        tossed = [
+            torch.randint(
+                2, (self.preset.tokens,), generator=_generator(self.seed, 3, forward, image)
+            )
+            for forward in forwards
+            for image in range(first, first + self.images)
+        ]
+        return torch.cat(tossed)
+
     @cached_property
     def times(self) -> torch.Tensor:
         """Time of each step from 1 (noise) towards 0 (image), (S, 1)."""

@@ -25,6 +25,7 @@ from traces.units import parse_rate, parse_time
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 Flag = Annotated[bool, Parameter(negative="")]
 TracePath = Annotated[Path, Parameter(help="A trace: the folder that `thinwire run` made.")]
+_MOST_IMAGES = 1_000_000
 #: Name under which --network means the one that the trace was recorded on.
 RECORDED = "recorded"
 
@@ -66,6 +67,8 @@ class Workload:
 
     def job(self, device: str = "meta") -> Job:
         """The job, with its tensors on this device."""
+        if not 1 <= self.batch <= _MOST_IMAGES:
+            raise InputError(f"--batch is {self.batch}, expected from 1 to {_MOST_IMAGES} images")
         steps = model_preset(self.model).steps if self.steps is None else self.steps
         return Job(self.model, self.ranks, steps, self.dtype, self.seed, device, images=self.batch)
 

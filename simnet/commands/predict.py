@@ -19,7 +19,9 @@ from simnet.job import Job
 from simnet.memory import Memory
 from simnet.network.network import Network
 from simnet.network.presets import NETWORKS
-from simnet.schedules.named import on_gpu
+from simnet.schedules.expert.base import ExpertSchedule
+from simnet.schedules.expert.conditional import NOBODY
+from simnet.schedules.named import innermost, on_gpu
 from simnet.schedules.single import Single
 from traces.errors import InputError
 from traces.summary import summarize
@@ -72,6 +74,7 @@ def predict(
 
     if costs is not None:
         keep_apart(out, costs)
+        _expect_rows(workload)
     network, job = choice.links(), workload.job()
     schedule = workload.chosen_schedule()
     cost, outside_s = _measured(costs, single), 0.0
@@ -96,6 +99,19 @@ def predict(
     predicted.report(as_json=json, more={"memory": memory.to_json()})
     if not json:
         print(memory)
+
+
+def _expect_rows(workload: GpuWorkload) -> None:
+    """Measured costs are of as many rows as a gate chose; a simulation must go by it as well."""
+    chosen = innermost(workload.chosen_schedule())
+    if not isinstance(chosen, ExpertSchedule):
+        return
+    if workload.routing is None or chosen.skip != NOBODY:
+        raise InputError(
+            "--costs has times for the rows that each expert had in the recorded run: record it "
+            "with --keep chosen and give --routing TRACE as well, for a schedule that leaves no "
+            "slots out; or take --gpu"
+        )
 
 
 def _measured(costs: Path | None, single: str | None) -> CostModel | None:

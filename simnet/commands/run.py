@@ -54,7 +54,7 @@ def run(
         What to compute on; by default GPUs where there are enough of them.
     keep
         Activations to record, separated by commas: kv and hidden of every layer, latent of every
-        step.
+        step; with experts elsewhere also chosen, scores and age of every layer.
     overwrite
         Replace a trace that is already there.
     json

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from simnet.training.fashion import FOLDER
+from traces.errors import InputError
 
 #: Batches between checkpoints.
 _EVERY = 100
@@ -55,6 +56,8 @@ def train(
     from simnet.denormals import without_denormals
     from simnet.training.subjects import Request, course
 
+    if threads is not None and threads < 1:
+        raise InputError(f"--threads is {threads}, expected 1 or more")
     if threads is not None:
         torch.set_num_threads(threads)
     chosen = course(model, Request(data, out, pictures, seed))

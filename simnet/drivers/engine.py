@@ -194,13 +194,14 @@ class Rank:
         `before_s` is how long transfers had been under way when it began.
 
         While one is under way the work goes on at 1 - transfer_share of its speed. Each time
-        that is made up for may itself be slowed down, by so much less that it soon ends.
+        that is made up for may itself be slowed down, by so much less that it soon ends: at the
+        latest where the clock is too far on to tell the difference.
         """
         transferring = self.engine.transferring[self.log.rank]
         while True:
             lost_s = work.transfer_share * (transferring.so_far_s - before_s)
             behind_s = work.cost_s + lost_s - (self.env.now - row.start_s)
-            if behind_s <= 1e-9 * work.cost_s:
+            if behind_s <= max(1e-9 * work.cost_s, math.ulp(self.env.now)):
                 break
             yield self.env.timeout(behind_s)
         row.cost_s = self.env.now - row.start_s

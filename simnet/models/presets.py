@@ -252,7 +252,7 @@ def preset(text: str) -> Preset:
         raise unknown("model", name, PRESETS)
     chosen = PRESETS[name]
     changes: dict[str, Any] = dict(_changes(chosen, settings))
-    return replace(chosen, name=text, **changes) if changes else chosen
+    return replace(chosen, name=text, trained=False, **changes) if changes else chosen
 
 
 def _changes(chosen: Preset, settings: list[str]) -> Iterator[tuple[str, object]]:

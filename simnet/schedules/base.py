@@ -26,7 +26,7 @@ class Claims:
 
 
 class Team(NamedTuple):
-    """Ranks that denoise one image together, and this rank's place among them."""
+    """Ranks that denoise the same images together, and this rank's place among them."""
 
     group: Group
     place: int
@@ -52,7 +52,7 @@ class Schedule(Protocol):
     name: ClassVar[str]
 
     def __call__(self, job: Job, rank: int) -> Program:
-        """The generator for one rank; returns its part of the denoised latent (1, T', C).
+        """The generator for one rank; returns its part of the denoised latents (n, T', C).
 
         The parts of all ranks, in their order, are the latent; a rank may have none of it.
         """

@@ -100,6 +100,11 @@ def with_routing(chosen: TeamSchedule, text: str) -> TeamSchedule:
     return replace(chosen, routing=Zipf.parse(text))
 
 
+def innermost(chosen: TeamSchedule) -> TeamSchedule:
+    """What schedules around others have inside."""
+    return innermost(chosen.inner) if isinstance(chosen, CfgParallel | DataParallel) else chosen
+
+
 def on_gpu(chosen: TeamSchedule) -> TeamSchedule:
     """The same as a GPU runs it: with its codec's arithmetic in a few kernels, where it can be."""
     if isinstance(chosen, CfgParallel | DataParallel):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +57,7 @@ def _array(path: Path, dimensions: int) -> Tensor:
             f"{path}: not there; install Debian's package dataset-fashion-mnist, or name the "
             "folder that has its four files with --data"
         ) from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a whole gzip file: {error}") from None
     begin = 4 + 4 * dimensions
     if len(content) < begin or content[:4] != bytes((0, 0, _UNSIGNED, dimensions)):

@@ -32,6 +32,10 @@ class Request:
     def __post_init__(self) -> None:
         if self.pictures is not None and self.pictures < 1:
             raise InputError(f"pictures is {self.pictures}, expected 1 or more")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}, expected an integer from 0 to 2^32 - 1")
+        if self.out.suffix == ".checkpoint":
+            raise InputError(f"{self.out}: a checkpoint's name; call the weights .safetensors")
 
 
 class Course(Protocol):
@@ -73,6 +77,7 @@ class Denoising:
         self.x: Tensor = tokens_of(taught.images, shape)
         self.labels = taught.labels
         self.out = request.out
+        request.out.parent.mkdir(parents=True, exist_ok=True)
         self.trainer = Trainer(model, plan, request.out.with_suffix(".checkpoint"))
         self.trainer.resume()
         self.batches = plan.batches

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from simnet.models.dit import DiT
 from simnet.training.flow import loss
 from traces.errors import InputError
+from traces.files import replacing
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Plan:
     def batches(self) -> int:
         """How many there are."""
         return -(-self.pictures // self.batch)
+
+    @property
+    def steady(self) -> int:
+        """Batches before the rate begins to fall."""
+        return int((1 - self.cool_down) * self.batches)
 
     def rate_at(self, batch: int) -> float:
         """The rate for a batch, counted from 0."""
@@ -99,9 +105,8 @@ class Trainer:
             for what, value in self.optimiser.state[weight].items():
                 tensors[f"{what}/{name}"] = value
         tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
-        temporary = self.checkpoint.with_suffix(".part")
-        save_file(tensors, temporary, {"plan": json.dumps({"model": self.model.shape.name})})
-        temporary.replace(self.checkpoint)
+        with replacing(self.checkpoint) as temporary:
+            save_file(tensors, temporary, {"plan": json.dumps(asdict(self.plan))})
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one; raises InputError for another model's."""
@@ -109,13 +114,28 @@ class Trainer:
             return
         try:
             with safe_open(self.checkpoint, framework="pt") as file:
+                before = Plan(**json.loads((file.metadata() or {})["plan"]))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             with torch.no_grad():
                 self._take(tensors)
-        except (SafetensorError, KeyError, RuntimeError) as error:
+        except (SafetensorError, KeyError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{self.checkpoint}: no checkpoint of {self.model.shape.name}: {error}"
             ) from None
+        self._expect_the_same(before)
+
+    def _expect_the_same(self, before: Plan) -> None:
+        """Another number of pictures will do as long as it has not made a difference."""
+        if replace(before, pictures=self.plan.pictures) != self.plan:
+            raise InputError(
+                f"{self.checkpoint}: was begun with {before}, which is not {self.plan}; "
+                "give the same seed, or another --out to begin anew"
+            )
+        if before != self.plan and self.done > min(before.steady, self.plan.steady):
+            raise InputError(
+                f"{self.checkpoint}: was begun for {before.pictures} pictures, and has come so far "
+                "that their number matters; give the same, or another --out to begin anew"
+            )
 
     def _take(self, tensors: dict[str, Tensor]) -> None:
         for name, weight in self.model.named_parameters():
@@ -129,5 +149,5 @@ class Trainer:
 
     def export(self, path: Path) -> None:
         """The average of the weights, in half precision."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({name: weight.half() for name, weight in self.average.items()}, path)
+        with replacing(path) as temporary:
+            save_file({name: weight.half() for name, weight in self.average.items()}, temporary)

@@ -94,6 +94,17 @@ def test_a_transfer_under_way_takes_its_share_of_the_processor() -> None:
     assert computes[1].cost_s == computes[1].end_s
 
 
+def test_a_clock_that_is_far_on_does_not_stop_what_is_caught_up_with() -> None:
+    """Where what is left to do is less than the clock can tell, it is done."""
+    job = Job("dit-nano", ranks=2, steps=2, device="meta")
+    cost, where = Roofline(device("l20")), network("ethernet-1g")
+    soon, late = (
+        summarize(simulate(DistriFusion(), job, cost, where, outside_s=outside_s))
+        for outside_s in (0.0, 1e6)
+    )
+    assert late.total_s - 1e6 == pytest.approx(soon.total_s, abs=1e-6)
+
+
 def test_transfers_that_take_no_share_leave_computes_alone() -> None:
     """On one rank there are none."""
     job = Job("dit-tiny", ranks=1, steps=2, device="meta")

@@ -104,6 +104,8 @@ class ExpertSchedule(Terms, TeamSchedule):
             )
         if self.period < 1:
             raise InputError(f"{self.name}: period is {self.period}, expected 1 or more")
+        for layer in range(job.preset.layers):
+            self.halves(layer, job)  # which fails where nothing would be laid by
         if self.skip != NOBODY and experts.top != 2:
             raise InputError(
                 f"{self.name}: skip={self.skip} leaves out one of two slots, and tokens of "
@@ -124,17 +126,22 @@ class ExpertSchedule(Terms, TeamSchedule):
         """Which steps are synchronous in all layers, whatever the layer."""
         return [step == 0 for step in range(job.steps)]
 
+    def sparing(self, job: Job) -> set[int]:
+        """Layers that leave slots out in some steps."""
+        return {layer for layer in range(job.preset.layers) if any(self.halves(layer, job))}
+
     def halves(self, layer: int, job: Job) -> list[bool]:
         """In which steps a layer sends one slot of each token alone."""
         if self.skip == NOBODY:
             return [False] * job.steps
         lag = self.lag(layer, job)
-        synchronous = self._partly(job) and lag == 0
-        return halves(self.memory(self.period), self.forced(job), lag, synchronous=synchronous)
+        memory, forced = self.memory(self.period), self.forced(job)
+        return halves(memory, forced, lag, synchronous=self.in_step(layer, job))
 
-    def _partly(self, job: Job) -> bool:
-        """Whether some layers are synchronous and others not."""
-        return any(self.lag(layer, job) for layer in range(job.preset.layers))
+    def in_step(self, layer: int, job: Job) -> bool:
+        """Whether a layer is synchronous where others need not be."""
+        del layer, job
+        return False
 
     def claims(self, job: Job) -> Claims:
         """2 k N D (n - 1)/n elements a layer and step where experts are wanted evenly; counts."""
@@ -155,7 +162,7 @@ class ExpertSchedule(Terms, TeamSchedule):
         return Claims(
             tuple(total + counts for total in sent),
             tuple(ages),
-            (self.kept_bytes(job),) * job.ranks,
+            self.kept_bytes(job),
         )
 
     def _halves_back(self, layer: int, job: Job) -> list[bool]:
@@ -174,20 +181,21 @@ class ExpertSchedule(Terms, TeamSchedule):
 
     def _sent(self, slots: int, step: int, layer: int, job: Job) -> tuple[list[int], list[int]]:
         """Rows that each rank sends to others, of its own to be served and of theirs served."""
-        loads = self.loads(job, job.ranks, slots, step, layer)
-        each = len(loads[0]) // job.ranks
-        # By whose they are and who serves them.
-        rows = [[sum(own[i : i + each]) for i in range(0, len(own), each)] for own in loads]
+        rows = self.rows_between(slots, step, layer, job)
         out = [sum(own) - own[rank] for rank, own in enumerate(rows)]
-        columns = [list(served) for served in zip(*rows, strict=True)]
+        columns = zip(*rows, strict=True)
         return out, [sum(served) - served[rank] for rank, served in enumerate(columns)]
 
-    def kept_bytes(self, job: Job) -> int:
-        """Bytes that a rank keeps from one step for the next: slots that may be left out."""
-        if self.skip == NOBODY:
-            return 0
-        layers = sum(any(self.halves(layer, job)) for layer in range(job.preset.layers))
-        return layers * self._rows(job) * (job.preset.hidden * job.torch_dtype.itemsize + 8)
+    def rows_between(self, slots: int, step: int, layer: int, job: Job) -> list[list[int]]:
+        """Of each rank's so many slots, how many each rank serves."""
+        loads = self.loads(job, job.ranks, slots, step, layer)
+        each = len(loads[0]) // job.ranks
+        return [[sum(own[i : i + each]) for i in range(0, len(own), each)] for own in loads]
+
+    def kept_bytes(self, job: Job) -> tuple[int, ...]:
+        """What each rank keeps from a step for the next at most: slots that may be left out."""
+        row = job.preset.hidden * job.torch_dtype.itemsize + 8  # an output, and whose it is
+        return (len(self.sparing(job)) * self._rows(job) * row,) * job.ranks
 
     @staticmethod
     def _rows(job: Job) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from simnet.job import Job
-from traces.errors import unknown
+from traces.errors import InputError, unknown
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,7 @@ class Policy:
         if self.name != "random":
             slot = 0 if self.name == "low" else 1
             return torch.full((tokens,), slot, device=job.device)
-        generator = torch.Generator().manual_seed(job.seed)
-        return torch.randint(2, (tokens,), generator=generator).to(job.device)
+        return job.coins.to(job.device)
 
     def __str__(self) -> str:
         return self.name
@@ -88,7 +87,13 @@ class UsedUp(Refreshed):
 
     def take(self, layer: int) -> tuple[Any, Any, int]:
         """See Refreshed."""
-        return self.laid_by.pop(layer)
+        try:
+            return self.laid_by.pop(layer)
+        except KeyError:
+            raise InputError(
+                f"conditional communication: with a period of {self.period}, two exchanges of one "
+                f"slot alone follow each other in layer {layer}, and what was laid by serves once"
+            ) from None
 
 
 def halves(memory: Refreshed, forced: Sequence[bool], lag: int, *, synchronous: bool) -> list[bool]:

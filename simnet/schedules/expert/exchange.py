@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +12,6 @@ from simnet.models.experts import ExpertBlock
 from simnet.models.mixture import permuted
 from simnet.ops import AllGather, AllToAll, Compute, Group, Ticket, Wait
 from simnet.schedules.base import Steps, Team
-from simnet.schedules.expert.conditional import NOBODY
 from simnet.schedules.expert.rows import AS_IT_IS, restored
 from simnet.schedules.expert.slots import Arrived, Routed, mend, other, pick, sort, whole
 from simnet.schedules.expert.terms import Terms
@@ -29,7 +28,7 @@ class Coming(NamedTuple):
 class Expertise:
     """Dispatches a rank's tokens to experts, does its own experts' work, takes outputs back."""
 
-    def __init__(self, terms: Terms, job: Job, team: Team) -> None:
+    def __init__(self, terms: Terms, job: Job, team: Team, sparing: Collection[int]) -> None:
         self.terms = terms
         self.job = job
         self.team = team
@@ -41,6 +40,7 @@ class Expertise:
         self.places = torch.tensor(order, device=job.device).argsort()
         self.kept = terms.skip.kept(job)
         self.memory = terms.memory(terms.period)
+        self.sparing = sparing  # layers that leave slots out in some steps
         #: Of the token counts, the dispatch and the combine: on one communicator each waits for
         #: those before it.
         names = [team.group.name] * 3 if terms.communicators == 1 else ["counts", "dispatch", "out"]
@@ -91,7 +91,7 @@ class Expertise:
         if routed.kept is None:
             out = yield Compute(whole, parts, routed.order, self.top)
             arrived = Arrived(routed, out, routed.chosen, (routed.step,) * 2)
-            if self.terms.skip != NOBODY:
+            if routed.layer in self.sparing:
                 laid_by = yield Compute(other, arrived.out, self.kept)
                 experts = yield Compute(other, arrived.experts, self.kept)
                 memory.put(routed.layer, routed.step, (laid_by, experts))

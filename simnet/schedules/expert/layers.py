@@ -7,6 +7,8 @@ from typing import Self
 
 from traces.errors import InputError
 
+#: Of a layer's number, at most.
+_DIGITS = 4
 _HELP = "none, deep, shallow, staggered, all, or layers such as 0-3.9"
 
 
@@ -32,10 +34,12 @@ class Layers:
         """Those listed by number."""
         listed: set[int] = set()
         for part in self.name.split("."):
-            first, _, last = part.partition("-")
-            if not first.isdecimal() or (last and not last.isdecimal()):
+            first, dash, last = part.partition("-")
+            ends = [first, last if dash else first]
+            fits = all(end.isdecimal() and len(end) <= _DIGITS for end in ends)
+            if not fits or int(ends[0]) > int(ends[1]):
                 raise InputError(f"synchronous layers are {self.name!r}, expected {_HELP}")
-            listed.update(range(int(first), int(last or first) + 1))
+            listed.update(range(int(ends[0]), int(ends[1]) + 1))
         return frozenset(listed)
 
     def of(self, layers: int) -> frozenset[int]:

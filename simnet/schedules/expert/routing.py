@@ -66,10 +66,10 @@ class Zipf:
 
     def loads(self, slots: int, experts: int, where: Where) -> list[int]:
         """See Routing."""
-        return _zipf(self.skew, slots, experts, where.layer % experts)
+        return list(_zipf(self.skew, slots, experts, where.layer % experts))
 
     def __str__(self) -> str:
-        return f"zipf-{self.skew:g}" if self.skew else "even"
+        return f"zipf-{self.skew!r}" if self.skew else "even"
 
 
 EVEN = Zipf()
@@ -120,9 +120,9 @@ def _shares(folder: str) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=4096)
-def _zipf(skew: float, slots: int, experts: int, first: int) -> list[int]:
+def _zipf(skew: float, slots: int, experts: int, first: int) -> tuple[int, ...]:
     wanted = [((expert - first) % experts + 1) ** -skew for expert in range(experts)]
-    return _rounded(wanted, slots)
+    return tuple(_rounded(wanted, slots))
 
 
 def _rounded(wanted: Sequence[float], slots: int) -> list[int]:

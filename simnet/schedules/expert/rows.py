@@ -40,7 +40,8 @@ class Precision:
         """Rows (M, D) as they travel: of float8, bytes (M, 4 + D) with each row's scale first."""
         if self.name != "float8":
             return rows.to(getattr(torch, self.name))
-        scale = rows.float().abs().amax(dim=1, keepdim=True).clamp(min=_SMALLEST) / _LARGEST
+        scale = rows.float().abs().amax(dim=1, keepdim=True).div(_LARGEST)
+        scale = scale.clamp(min=_SMALLEST)
         coded = (rows.float() / scale).to(torch.float8_e4m3fn)
         return torch.cat((scale.view(torch.uint8), coded.view(torch.uint8)), dim=1)
 

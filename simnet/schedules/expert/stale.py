@@ -54,23 +54,37 @@ class StaleExperts(ExpertSchedule):
         """See ExpertSchedule."""
         return InFlight(self, job, team)
 
+    def in_step(self, layer: int, job: Job) -> bool:
+        """See ExpertSchedule; selective synchronisation."""
+        return layer not in self.partners(job)
+
     def served_late(self, layer: int, job: Job) -> bool:
         """See ExpertSchedule; so it is unless a later layer is the partner."""
         partners = self.partners(job)
         return any(served == layer and at <= layer for at, served in partners.items())
 
-    def kept_bytes(self, job: Job) -> int:
+    def kept_bytes(self, job: Job) -> tuple[int, ...]:
         """See ExpertSchedule; and rows on their way, with what is known of where they belong.
 
-        Displaced layers have them twice, as tokens and as outputs, interweaved ones once.
+        A rank keeps outputs for its own rows of all asynchronous layers, and others' rows of those
+        layers that are served late: of all where displaced, of one where interweaved. (That one
+        has its outputs as well after a synchronous step, which is when most is kept.)
         """
         experts = job.preset.experts
         assert experts is not None
-        item, slots = job.torch_dtype.itemsize, experts.top
-        row = slots * self.wire.row_bytes(job.preset.hidden, item)
-        known = experts.count * item + 2 * slots * 8  # scores; chosen experts, and the order
-        times = sum(self.lag(layer, job) for layer in range(job.preset.layers))
-        return super().kept_bytes(job) + times * self._rows(job) * (row + known)
+        item, slots, tokens = job.torch_dtype.itemsize, experts.top, self._rows(job)
+        row = self.wire.row_bytes(job.preset.hidden, item)
+        known = tokens * (experts.count * item + 2 * slots * 8)  # scores; experts, and the order
+        kept = [
+            laid_by + len(self.partners(job)) * (tokens * slots * row + known)
+            for laid_by in super().kept_bytes(job)
+        ]
+        for layer in filter(lambda layer: self.served_late(layer, job), self.partners(job)):
+            steps = (self.rows_between(tokens * slots, s, layer, job) for s in range(job.steps))
+            most = [max(served) for served in zip(*map(_columns, steps), strict=True)]
+            more = known if self.lag(layer, job) == 2 else 0  # else they are of one step's tokens
+            kept = [a + b * row + more for a, b in zip(kept, most, strict=True)]
+        return tuple(kept)
 
     def weighed_by(self, now: Routed, arrived: Arrived) -> tuple[Any, Any]:
         """See ExpertSchedule."""
@@ -98,7 +112,7 @@ class InFlight:
     """One rank's experts."""
 
     def __init__(self, schedule: StaleExperts, job: Job, team: Team) -> None:
-        self.expertise = Expertise(schedule, job, team)
+        self.expertise = Expertise(schedule, job, team, schedule.sparing(job))
         self.blocks: Any = job.model.blocks
         self.partners = schedule.partners(job)
         self.forced = schedule.forced(job)
@@ -140,3 +154,8 @@ class InFlight:
         self.dispatched.clear()
         self.combined.clear()
         self.expertise.memory.clear()
+
+
+def _columns(rows: list[list[int]]) -> list[int]:
+    """The sum of each."""
+    return [sum(column) for column in zip(*rows, strict=True)]

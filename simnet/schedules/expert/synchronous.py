@@ -25,7 +25,7 @@ class ExpertParallel(ExpertSchedule):
 
     def experts(self, job: Job, team: Team) -> Experts:
         """See ExpertSchedule."""
-        expertise = Expertise(self, job, team)
+        expertise = Expertise(self, job, team, self.sparing(job))
 
         def experts(step: int, block: ExpertBlock, gated: Gated) -> Steps:
             half = expertise.memory.leaves_out(job.steps - step, block.layer, synchronous=False)

@@ -18,7 +18,7 @@ from simnet.drivers.observer import Observer
 from simnet.drivers.simulated import MetaMachine, simulate
 from simnet.job import Job
 from simnet.network.presets import NETWORKS
-from simnet.ops import AllToAll, Transfer, Wait
+from simnet.ops import AllToAll, At, Transfer, Wait
 from simnet.schedules.base import TeamSchedule
 from simnet.schedules.expert.stale import InFlight
 from simnet.schedules.named import schedule, with_routing
@@ -61,12 +61,13 @@ def ages(text: str, job: Job) -> dict[tuple[int, int], tuple[int, ...]]:
     return {place: tuple(value.tolist()) for place, value in seen.values.items()}
 
 
-def reference(job: Job, old: dict[tuple[int, int], tuple[int, ...]], kept: Tensor) -> Tensor:
+def reference(job: Job, text: str, old: dict[tuple[int, int], tuple[int, ...]]) -> Tensor:
     """One rank's images, each slot from tokens of exactly the age that `old` says.
 
-    `kept` (N,) is each token's slot to which the first of two ages belongs. Outputs are weighed by
-    the scores of the tokens that were sent.
+    The first of two ages is of each token's slot that is always sent. Outputs are weighed by the
+    scores of the tokens that were sent, or where `text` says so of the latest.
     """
+    kept = schedule(text).skip.kept(job)  # type: ignore[attr-defined]
     model: Any = job.model
     x, rows, scores, chosen = job.latent, {}, {}, {}
     for step in range(job.steps):
@@ -85,7 +86,8 @@ def reference(job: Job, old: dict[tuple[int, int], tuple[int, ...]], kept: Tenso
                     everyone = [expert(rows[of, layer]) for expert in block.experts]
                     picked = chosen[of, layer][:, slot]
                     out = torch.stack(everyone)[picked, torch.arange(len(picked))]
-                    weight = scores[sent, layer].gather(1, picked.unsqueeze(1))
+                    weighing = scores[at if "latest" in text else (sent, layer)]
+                    weight = weighing.gather(1, picked.unsqueeze(1))
                     routed += torch.where(whose.unsqueeze(1), weight * out, 0)
             h = block.merge(tokens, rows[at], routed, carry)
         x = job.advance(x, model.head(h, c))
@@ -115,25 +117,35 @@ def test_in_step_the_experts_may_be_anywhere(text: str, ranks: int) -> None:
         "interweaved:skip=high",
         "interweaved:skip=random",
         "interweaved:stride=3:warmup_steps=2:cooldown_steps=1",
+        "interweaved:skip=low:sync=all",
+        "displaced-expert:skip=low:period=3:placement=blocked",
         "dice",
+        "dice:communicators=3",
+        "dice:scores=latest",
+        "dice-released:scores=latest:wire=model",
+        "dice-released:scores=stale",
     ],
 )
 def test_stale_outputs_are_of_tokens_of_exactly_that_age(text: str) -> None:
     """A plain loop that keeps all steps' tokens, and takes those of the ages told, agrees."""
-    chosen, job = schedule(text), Job(NANO, ranks=2, steps=7)
-    alone = Job(NANO, steps=7)
+    job = Job(NANO, ranks=2, steps=7, images=2)
     told = ages(text, job)
-    policy = getattr(chosen, "skip", None)
-    kept = (
-        policy.kept(alone)
-        if policy is not None
-        else torch.zeros(alone.batch * 16, dtype=torch.long)
-    )
     if "high" in text:  # whose ages are told for slot 0 first
         told = {place: (sent, other) for place, (other, sent) in told.items()}
-    with torch.inference_mode():
-        expected = reference(alone, told, kept)
-    torch.testing.assert_close(run(chosen, job)[0], expected, rtol=1e-4, atol=1e-4)
+    for rank, part in enumerate(run(schedule(text), job)):
+        alone = Job(NANO, steps=7, images=2, number=rank)
+        with torch.inference_mode():
+            expected = reference(alone, text, told)
+        torch.testing.assert_close(part, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("text", ["dice", "dice:skip=random", "dice-released"])
+def test_two_forwards_may_be_apart(text: str) -> None:
+    """Teams that do a forward each draw what both together would."""
+    together = run(schedule(text), Job(NANO, ranks=2, steps=5))
+    apart = run(schedule(f"cfg+{text}"), Job(NANO, ranks=4, steps=5))
+    for part, expected in zip(apart, together, strict=False):
+        torch.testing.assert_close(part, expected, rtol=1e-3, atol=1e-4)
 
 
 def counted(text: str, layer: int, slot: int, steps: int = 50) -> dict[int, int]:
@@ -195,6 +207,10 @@ def test_duty_cycles_of_conditional_communication(text: str, layer: int, steps: 
         "dice",
         "dice-released",
         "expert:routing=zipf-0.5:placement=blocked",
+        "interweaved:skip=low:sync=all",
+        "displaced-expert:skip=high:sync=staggered:period=3",
+        "dice:period=4:stride=5",
+        "expert:skip=low:period=3",
     ],
 )
 def test_claims_are_what_is_sent(text: str, images: int, ranks: int) -> None:
@@ -223,15 +239,28 @@ def tensors(value: object) -> list[Tensor]:
 
 @pytest.mark.parametrize(
     "text",
-    ["displaced-expert", "interweaved", "interweaved:sync=staggered", "interweaved:wire=float8"],
+    [
+        "displaced-expert",
+        "interweaved",
+        "interweaved:sync=staggered",
+        "interweaved:wire=float8",
+        "interweaved:skip=low:stride=3",
+        "dice",
+        "dice-released",
+    ],
 )
-def test_claims_are_what_is_kept(text: str) -> None:
-    """Rows under way from one step to the next, and what is known of where they belong.
+def test_claims_are_the_most_that_is_kept(text: str) -> None:
+    """Rows under way from one step to the next, what is known of them, and slots laid by.
 
     How many rows a rank has for its experts is the gate's business; over all ranks it adds up.
     """
-    chosen, job = schedule(text), Job(NANO, ranks=2, steps=4, images=2)
-    kept: dict[int, InFlight] = {}
+    chosen, job = schedule(text), Job(NANO, ranks=2, steps=6, images=2)
+    kept: dict[int, Any] = {}
+    most: dict[int, int] = {}
+
+    def held(experts: InFlight) -> int:
+        under_way = [experts.dispatched, experts.combined, experts.expertise.memory.laid_by]
+        return sum({id(tensor): tensor.nbytes for tensor in tensors(under_way)}.values())
 
     def watched(program: Any, rank: int) -> Any:
         value = None
@@ -240,18 +269,27 @@ def test_claims_are_what_is_kept(text: str) -> None:
                 op = program.send(value)
             except StopIteration as stop:
                 return stop.value
-            found = program.gi_frame.f_locals.values()
-            for experts in found:
+            for experts in program.gi_frame.f_locals.values():
                 if isinstance(experts, InFlight):
                     kept[rank] = experts
+            if isinstance(op, At) and op.layer < 0 and len(kept) == job.ranks:
+                most[op.step] = sum(map(held, kept.values()))
             value = yield op
 
     every = [watched(program, rank) for rank, program in enumerate(programs(chosen, job))]
     with torch.inference_mode():
         play(every, job.steps, timed, NETWORKS["infinite"], Observer())
-    held = [tensors([experts.dispatched, experts.combined]) for experts in kept.values()]
-    nbytes = {id(tensor): tensor.nbytes for of_rank in held for tensor in of_rank}
-    assert sum(nbytes.values()) == sum(chosen.claims(job).kept_bytes)
+    assert max(most.values()) == sum(chosen.claims(job).kept_bytes)
+
+
+def test_an_uneven_gate_fills_the_memory_of_the_rank_that_is_wanted() -> None:
+    """Outputs are for one's own tokens, but what is to be served is whose experts are wanted."""
+    even, uneven = (
+        schedule(f"displaced-expert:routing={routing}").claims(Job(NANO, 4, device="meta"))
+        for routing in ("even", "zipf-3")
+    )
+    assert len(set(even.kept_bytes)) == 1
+    assert max(uneven.kept_bytes) > even.kept_bytes[0] > min(uneven.kept_bytes)
 
 
 def launched(text: str, communicators: int = 1) -> tuple[list[Transfer], list[Transfer]]:
@@ -334,6 +372,7 @@ def test_scores_of_the_latest_tokens_are_their_own() -> None:
         ("dice:sync=0-9", NANO, 2, "the last layer is 3"),
         ("dice:warmup_steps=0", NANO, 2, "warmup_steps is 0, expected 1 or more"),
         ("dice:period=0", NANO, 2, "period is 0, expected 1 or more"),
+        ("dice-released:period=4", NANO, 2, "with a period of 4, two exchanges of one slot alone"),
     ],
 )
 def test_jobs_that_will_not_do_are_refused(text: str, model: str, ranks: int, message: str) -> None:
@@ -346,6 +385,9 @@ def test_jobs_that_will_not_do_are_refused(text: str, model: str, ranks: int, me
     ("text", "message"),
     [
         ("dice:sync=deeper", "expected none, deep, shallow"),
+        ("dice:sync=2-1", "layers are '2-1', expected none"),
+        ("dice:sync=5-", "layers are '5-', expected none"),
+        ("dice:sync=0-99999999999", "expected none, deep"),
         ("dice:skip=lowest", "unknown policy .*'lowest'"),
         ("expert:routing=zipf-x", "routing is 'zipf-x', expected even"),
         ("expert:wire=int3", "unknown precision"),
