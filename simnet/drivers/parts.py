@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from simnet.shapes import describe_shape
 from traces.errors import ScheduleError
 
 if TYPE_CHECKING:
-    from simnet.drivers.matching import Ticket
     from simnet.ops import AllToAll
+
+
+class Asked(Protocol):
+    """A transfer that a rank has asked for; as text, what and where."""
+
+    op: Any
+
+    @property
+    def rank(self) -> int:
+        """Who asked."""
+        ...
 
 
 def check_sizes(op: AllToAll, members: int, place: int, who: object) -> None:
@@ -44,7 +54,7 @@ def check_sizes(op: AllToAll, members: int, place: int, who: object) -> None:
         )
 
 
-def check_pairs(tickets: Sequence[Ticket]) -> None:
+def check_pairs(tickets: Sequence[Asked]) -> None:
     """Raise ScheduleError unless all members of an all-to-all, or none, say sizes that agree."""
     ops: list[Any] = [ticket.op for ticket in tickets]
     sized = [op.sends is not None for op in ops]
