@@ -63,6 +63,7 @@ COMMANDS = {
         "figures.quality:quality",
         "Compare schedules by the pictures that they make.",
     ),
+    "mask": ("analysis.mask:mask", "Choose layers to keep synchronous beside interweaved ones."),
     "train": ("simnet.commands.train:train", "Train the small models that come with weights."),
     "list": ("simnet.commands.names:names", "List models, schedules, networks or devices."),
     "demo": ("figures.commands:demo", "Run two schedules live, replay them on slow networks."),
