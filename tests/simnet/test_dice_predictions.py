@@ -81,8 +81,11 @@ def test_what_fits_in_24_gb(text: str, model: str, images: int, *, fits: bool) -
 
 
 def test_rows_kept_are_the_facts_gigabytes() -> None:
-    """4.23 GB displaced, 2.11 interweaved at 16 images, and a hundredth more to know whose."""
-    for text, gigabytes in (("displaced-expert", 4.23), ("interweaved", 2.11)):
+    """4.23 GB displaced, 2.11 interweaved at 16 images, and a hundredth more to know whose.
+
+    Of 28 layers one more is kept by interweaving, after a synchronous step.
+    """
+    for text, gigabytes in (("displaced-expert", 4.23), ("interweaved", 2.11 * 29 / 28)):
         job = Job(XL, RANKS, 3, "float16", device="meta", images=16)
         kept = schedule(text).claims(job).kept_bytes[0]
         assert kept == pytest.approx(gigabytes * 1e9, rel=0.01)

@@ -71,8 +71,8 @@ def test_across_sockets_an_all_to_all_loses_twice_as_much_as_a_ring() -> None:
 
     assert two == pytest.approx(18, rel=0.01)
     assert four == pytest.approx(18, rel=0.01)
-    assert eight == pytest.approx(10 * 7 / 16, rel=0.01)  # 10 GB/s across
-    assert ring == pytest.approx(10, rel=0.01)
+    assert eight == pytest.approx(12.7 * 7 / 16, rel=0.01)  # 12.7 GB/s across
+    assert ring == pytest.approx(12.7, rel=0.01)
 
 
 def test_the_l20_machine_gives_what_is_published_of_l20() -> None:
