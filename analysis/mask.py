@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from simnet.commands.options import Json
+from simnet.commands.options import Json, use_threads
 from simnet.commands.output import print_json, print_table, with_progress
 from simnet.models.presets import preset
 from simnet.schedules.named import schedule
@@ -64,14 +64,11 @@ def mask(
     json
         Print all of it as JSON.
     """
-    import torch
-
     from analysis.quality.forecast import Forecast
     from analysis.quality.mask import chosen_within, harms, masks
     from analysis.quality.study import Study
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     study, every = Study(model, ranks, images, batch), preset(model).layers
     forecast = Forecast(predict_model, gpu, predict_images, (network,))
     for name in (model, predict_model):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from simnet.commands.options import Json, comma_separated
+from simnet.commands.options import Json, comma_separated, use_threads
 from simnet.commands.output import print_json, print_table, with_progress
 from traces.errors import InputError
 from traces.units import format_bytes, format_s
@@ -89,8 +89,7 @@ def quality(
     from analysis.quality.rows import Gallery, rows
     from analysis.quality.study import KEY, Study, cases
 
-    if threads is not None:
-        _set_threads(threads)
+    use_threads(threads)
     if grid is not None:
         from figures import style
 
@@ -107,14 +106,6 @@ def quality(
         print_json(made)
     else:
         _print(made, forecast)
-
-
-def _set_threads(threads: int) -> None:
-    import torch
-
-    if threads < 1:
-        raise InputError(f"threads is {threads}, expected 1 or more")
-    torch.set_num_threads(threads)
 
 
 def _numbers(text: str) -> list[int]:

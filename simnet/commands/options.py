@@ -30,6 +30,17 @@ _MOST_IMAGES = 1_000_000
 RECORDED = "recorded"
 
 
+def use_threads(threads: int | None) -> None:
+    """Of the processor, for torch; None: as many as it likes. Raises InputError below 1."""
+    import torch
+
+    if threads is None:
+        return
+    if threads < 1:
+        raise InputError(f"--threads is {threads}, expected 1 or more")
+    torch.set_num_threads(threads)
+
+
 def comma_separated(text: str) -> tuple[str, ...]:
     """The names in "a,b" or "a, b"."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

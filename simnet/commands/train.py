@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from simnet.commands.options import use_threads
 from simnet.training.fashion import FOLDER
-from traces.errors import InputError
 
 #: Batches between checkpoints.
 _EVERY = 100
@@ -50,16 +50,11 @@ def train(
     seed
         Of the first weights, the batches and the noise.
     """
-    import torch
-
     from simnet.commands.output import with_progress
     from simnet.denormals import without_denormals
     from simnet.training.subjects import Request, course
 
-    if threads is not None and threads < 1:
-        raise InputError(f"--threads is {threads}, expected 1 or more")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    use_threads(threads)
     chosen = course(model, Request(data, out, pictures, seed))
     left = chosen.batches - len(chosen.losses)
     with without_denormals():

@@ -103,34 +103,21 @@ _OF_CLASSES = (
 )  # fmt: skip
 
 _MOE = "Fei et al. 2024 (DiT-MoE), table 1; latent 32x32x4, patch 2"
-_EIGHT, _SIXTEEN = Experts(count=8), Experts(count=16)
 
-_WITH_EXPERTS = (
+_WITH_EXPERTS = tuple(
     Preset(
-        name="dit-moe-s", layers=12, hidden=384, heads=6, channels=16, classes=1000,
-        experts=_EIGHT, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
+        name=f"dit-moe-{size}", layers=layers, hidden=hidden, heads=heads, channels=16,
+        classes=1000, experts=Experts(count=experts), qk_norm=True,
+        width_px=256, height_px=256, forwards=2, guidance=1.5,
         source=_MOE,
-    ),
-    Preset(
-        name="dit-moe-b", layers=12, hidden=768, heads=12, channels=16, classes=1000,
-        experts=_EIGHT, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
-        source=_MOE,
-    ),
-    Preset(
-        name="dit-moe-l", layers=24, hidden=1024, heads=16, channels=16, classes=1000,
-        experts=_EIGHT, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
-        source=_MOE,
-    ),
-    Preset(
-        name="dit-moe-xl", layers=28, hidden=1152, heads=16, channels=16, classes=1000,
-        experts=_EIGHT, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
-        source=_MOE,
-    ),
-    Preset(
-        name="dit-moe-g", layers=40, hidden=1408, heads=16, channels=16, classes=1000,
-        experts=_SIXTEEN, qk_norm=True, width_px=256, height_px=256, forwards=2, guidance=1.5,
-        source=_MOE,
-    ),
+    )
+    for size, layers, hidden, heads, experts in (
+        ("s", 12, 384, 6, 8),
+        ("b", 12, 768, 12, 8),
+        ("l", 24, 1024, 16, 8),
+        ("xl", 28, 1152, 16, 8),
+        ("g", 40, 1408, 16, 16),
+    )
 )  # fmt: skip
 
 #: Fashion-MNIST's images, 28x28, with a margin of 2, in patches of 4.

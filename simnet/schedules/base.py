@@ -117,6 +117,31 @@ def unguided(velocity: Any) -> Steps:
     yield
 
 
+#: One layer: (step, block, h, c) -> h after it.
+Layer = Callable[[int, Any, Any, Any], Steps]
+
+
+def denoised(job: Job, part: tuple[Any, ...], layer: Layer, guide: Guide) -> Program:
+    """From noise to image, for ranks that keep their part of the sequence all the way.
+
+    `part` is as `job.part` gives it; returns its latents (n, T', C).
+    """
+    model, (x, *place) = job.model, part
+    for step in range(job.steps):
+        yield At(step)
+        c = yield Compute(model.condition, job.time(step), job.label)
+        h = yield Compute(model.embed, c, x, *place)
+        for block in model.blocks:
+            yield At(step, block.layer)
+            h = yield from layer(step, block, h, c)
+            yield Keep("hidden", h[0])
+        yield At(step)
+        velocity = yield Compute(model.head, h, c)
+        x = yield Compute(job.advance, x, (yield from guide(velocity)))
+        yield Keep("latent", x)
+    return x
+
+
 #: Attention of one block over all ranks' tokens: (block, q, kv, step) -> (out, lse).
 Attention = Callable[[Any, Any, Any, int], Steps]
 
@@ -138,21 +163,13 @@ class SequenceParallel(TeamSchedule):
 
     def program(self, job: Job, team: Team, guide: Guide) -> Program:
         """See TeamSchedule."""
-        model, attention = job.model, self.attention(job, team)
-        x, *place = job.part(team.place, team.size)
-        for step in range(job.steps):
-            yield At(step)
-            c = yield Compute(model.condition, job.time(step), job.label)
-            h = yield Compute(model.embed, c, x, *place)
-            for block in model.blocks:
-                yield At(step, block.layer)
-                q, kv, carry = yield Compute(block.project, h, c)
-                yield Keep("kv", kv)
-                out, _ = yield from attention(block, q, kv, step)
-                h = yield Compute(block.finish, h, carry, out)
-                yield Keep("hidden", h[0])
-            yield At(step)
-            velocity = yield Compute(model.head, h, c)
-            x = yield Compute(job.advance, x, (yield from guide(velocity)))
-            yield Keep("latent", x)
-        return x
+        attention = self.attention(job, team)
+
+        def layer(step: int, block: Any, h: Any, c: Any) -> Steps:
+            q, kv, carry = yield Compute(block.project, h, c)
+            yield Keep("kv", kv)
+            out, _ = yield from attention(block, q, kv, step)
+            return (yield Compute(block.finish, h, carry, out))
+
+        part = job.part(team.place, team.size)
+        return (yield from denoised(job, part, layer, guide))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
@@ -77,14 +78,14 @@ def schedule(text: str) -> TeamSchedule:
 
 def with_codec(chosen: TeamSchedule, text: str) -> TeamSchedule:
     """The same with a codec of this name; raises InputError where there is nothing to code."""
-    if isinstance(chosen, CfgParallel | DataParallel):
-        inner: Any = with_codec(chosen.inner, text)
-        return replace(chosen, inner=inner)
-    if "codec" not in _fields(type(chosen)):
-        reason = getattr(chosen, "no_codec", "it knows of none")
-        raise InputError(f"{chosen.name} takes no codec: {reason}")
-    made: TeamSchedule = replace(chosen, codec=Everywhere(named_codec(text)))  # type: ignore[type-var]
-    return made
+
+    def coded(inner: Any) -> Any:
+        if "codec" not in _fields(type(inner)):
+            reason = getattr(inner, "no_codec", "it knows of none")
+            raise InputError(f"{inner.name} takes no codec: {reason}")
+        return replace(inner, codec=Everywhere(named_codec(text)))
+
+    return _inside(chosen, coded)
 
 
 def with_routing(chosen: TeamSchedule, text: str) -> TeamSchedule:
@@ -92,12 +93,25 @@ def with_routing(chosen: TeamSchedule, text: str) -> TeamSchedule:
 
     Raises InputError for a schedule that sends nothing to experts.
     """
-    if isinstance(chosen, CfgParallel | DataParallel):
-        inner: Any = with_routing(chosen.inner, text)
-        return replace(chosen, inner=inner)
-    if not isinstance(chosen, ExpertSchedule):
-        raise InputError(f"{chosen.name} sends no tokens to experts; leave --routing out")
-    return replace(chosen, routing=Zipf.parse(text))
+
+    def routed(inner: Any) -> Any:
+        if not isinstance(inner, ExpertSchedule):
+            raise InputError(f"{inner.name} sends no tokens to experts; leave --routing out")
+        return replace(inner, routing=Zipf.parse(text))
+
+    return _inside(chosen, routed)
+
+
+def on_gpu(chosen: TeamSchedule) -> TeamSchedule:
+    """The same as a GPU runs it: with its codec's arithmetic in a few kernels, where it can be."""
+
+    def on_it(inner: Any) -> Any:
+        rule = getattr(inner, "codec", None)
+        if not isinstance(rule, Everywhere):
+            return inner
+        return replace(inner, codec=Everywhere(fused(rule.residual)))
+
+    return _inside(chosen, on_it)
 
 
 def innermost(chosen: TeamSchedule) -> TeamSchedule:
@@ -105,16 +119,13 @@ def innermost(chosen: TeamSchedule) -> TeamSchedule:
     return innermost(chosen.inner) if isinstance(chosen, CfgParallel | DataParallel) else chosen
 
 
-def on_gpu(chosen: TeamSchedule) -> TeamSchedule:
-    """The same as a GPU runs it: with its codec's arithmetic in a few kernels, where it can be."""
+def _inside(chosen: TeamSchedule, change: Callable[[Any], Any]) -> TeamSchedule:
+    """The same with another schedule innermost."""
     if isinstance(chosen, CfgParallel | DataParallel):
-        inner: Any = on_gpu(chosen.inner)
+        inner: Any = _inside(chosen.inner, change)
         return replace(chosen, inner=inner)
-    rule: Any = getattr(chosen, "codec", None)
-    if not isinstance(rule, Everywhere):
-        return chosen
-    made: TeamSchedule = replace(chosen, codec=Everywhere(fused(rule.residual)))  # type: ignore[type-var]
-    return made
+    changed: TeamSchedule = change(chosen)
+    return changed
 
 
 def spec(chosen: Schedule) -> str:

@@ -11,11 +11,19 @@ from torch import Tensor
 
 from simnet.job import Job
 from simnet.models.experts import ExpertBlock
-from simnet.ops import At, Compute, Keep, Program
-from simnet.schedules.base import Claims, Guide, Steps, Team, TeamSchedule, weight_bytes
+from simnet.ops import Compute, Keep, Program
+from simnet.schedules.base import (
+    Claims,
+    Guide,
+    Steps,
+    Team,
+    TeamSchedule,
+    denoised,
+    weight_bytes,
+)
 from simnet.schedules.expert.conditional import NOBODY, halves, oldest
 from simnet.schedules.expert.exchange import Expertise
-from simnet.schedules.expert.placement import check_experts
+from simnet.schedules.expert.placement import by_member, check_experts
 from simnet.schedules.expert.slots import Arrived, Routed, weigh
 from simnet.schedules.expert.terms import Terms
 from traces.errors import InputError
@@ -51,35 +59,24 @@ class ExpertSchedule(Terms, TeamSchedule):
 
     def program(self, job: Job, team: Team, guide: Guide) -> Program:
         """See TeamSchedule."""
-        job = self._own(job, team.place, team.size)
-        model, experts = job.model, self.experts(job, team)
-        x, *place = job.part(0, 1)
-        for step in range(job.steps):
-            yield At(step)
-            c = yield Compute(model.condition, job.time(step), job.label)
-            h = yield Compute(model.embed, c, x, *place)
-            for block in model.blocks:
-                yield At(step, block.layer)
-                h = yield from self._layer(step, block, experts, h, c)
-                yield Keep("hidden", h[0])
-            yield At(step)
-            velocity = yield Compute(model.head, h, c)
-            x = yield Compute(job.advance, x, (yield from guide(velocity)))
-            yield Keep("latent", x)
-        return x
+        number = job.number * team.size + team.place
+        own = job.with_model().variant(ranks=1, number=number)
+        experts = self.experts(own, team)
 
-    def _layer(self, step: int, block: Any, experts: Experts, h: Any, c: Any) -> Steps:
-        q, kv, carry = yield Compute(block.project, h, c)
-        yield Keep("kv", kv)
-        out, _ = yield Compute(block.attend, q, kv)
-        tokens, *gated = yield Compute(block.route, h, carry, out)
-        now, arrived = yield from experts(step, block, Gated(*gated))
-        yield Keep("chosen", now.chosen)
-        yield Keep("scores", now.scores)
-        yield Keep("age", self._ages(step, arrived))
-        scores, chosen = self.weighed_by(now, arrived)
-        weighed = yield Compute(weigh, arrived.out, scores, chosen)
-        return (yield Compute(block.merge, tokens, gated[0], weighed, carry))
+        def layer(step: int, block: Any, h: Any, c: Any) -> Steps:
+            q, kv, carry = yield Compute(block.project, h, c)
+            yield Keep("kv", kv)
+            out, _ = yield Compute(block.attend, q, kv)
+            tokens, *gated = yield Compute(block.route, h, carry, out)
+            now, arrived = yield from experts(step, block, Gated(*gated))
+            yield Keep("chosen", now.chosen)
+            yield Keep("scores", now.scores)
+            yield Keep("age", self._ages(step, arrived))
+            scores, chosen = self.weighed_by(now, arrived)
+            weighed = yield Compute(weigh, arrived.out, scores, chosen)
+            return (yield Compute(block.merge, tokens, gated[0], weighed, carry))
+
+        return (yield from denoised(own, own.part(0, 1), layer, guide))
 
     def _ages(self, step: int, arrived: Arrived) -> Any:
         """How many steps old each slot's output is (2,); of random slots the one sent is first."""
@@ -150,10 +147,10 @@ class ExpertSchedule(Terms, TeamSchedule):
         row = self.wire.row_bytes(job.preset.hidden, job.torch_dtype.itemsize)
         sent = [0] * job.ranks
         for layer in range(job.preset.layers):
-            for back, half in enumerate((self.halves(layer, job), self._halves_back(layer, job))):
-                for step, alone in enumerate(half):
-                    slots = self._rows(job) * (1 if alone else experts.top)
-                    of = self._of_step(layer, step, job) if back else step
+            halves = self.halves(layer, job)
+            for step, served in enumerate(self._served(layer, job)):
+                for back, of in enumerate((step, served)):
+                    slots = self._rows(job) * (1 if halves[of] else experts.top)
                     rows = self._sent(slots, of, layer, job)[back]
                     sent = [a + b * row for a, b in zip(sent, rows, strict=True)]
         counts = (job.ranks - 1) * experts.count * 8 * job.preset.layers * job.steps
@@ -165,15 +162,10 @@ class ExpertSchedule(Terms, TeamSchedule):
             self.kept_bytes(job),
         )
 
-    def _halves_back(self, layer: int, job: Job) -> list[bool]:
-        """In which steps a layer's outputs go back for one slot of each token alone."""
-        halves = self.halves(layer, job)
-        return [halves[self._of_step(layer, step, job)] for step in range(job.steps)]
-
-    def _of_step(self, layer: int, step: int, job: Job) -> int:
-        """Of which step's tokens a layer's outputs are that go back in this one."""
-        late = self.served_late(layer, job) and not self.forced(job)[step]
-        return step - 1 if late else step
+    def _served(self, layer: int, job: Job) -> list[int]:
+        """By step, of which step's tokens a layer's outputs are that go back."""
+        late = self.served_late(layer, job)
+        return [step - (late and not forced) for step, forced in enumerate(self.forced(job))]
 
     def _ages_of(self, layer: int, job: Job) -> list[int]:
         """By step, the age of a layer's oldest outputs."""
@@ -189,8 +181,7 @@ class ExpertSchedule(Terms, TeamSchedule):
     def rows_between(self, slots: int, step: int, layer: int, job: Job) -> list[list[int]]:
         """Of each rank's so many slots, how many each rank serves."""
         loads = self.loads(job, job.ranks, slots, step, layer)
-        each = len(loads[0]) // job.ranks
-        return [[sum(own[i : i + each]) for i in range(0, len(own), each)] for own in loads]
+        return [by_member(own, job.ranks) for own in loads]
 
     def kept_bytes(self, job: Job) -> tuple[int, ...]:
         """What each rank keeps from a step for the next at most: slots that may be left out."""
@@ -223,10 +214,6 @@ class ExpertSchedule(Terms, TeamSchedule):
         outside = weight_bytes(model) - weight_bytes(*everyone)
         each = weight_bytes(*everyone) // job.ranks
         return (outside + each,) * job.ranks
-
-    @staticmethod
-    def _own(job: Job, place: int, ranks: int) -> Job:
-        return job.with_model().variant(ranks=1, number=job.number * ranks + place)
 
 
 def in_step(expertise: Expertise, routed: Routed, block: ExpertBlock, rows: Any) -> Steps:

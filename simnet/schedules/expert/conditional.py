@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar
 
 from simnet.job import Job
-from traces.errors import InputError, unknown
+from simnet.schedules.expert.choice import Choice
+from traces.errors import InputError
 
 
 @dataclass(frozen=True)
-class Policy:
-    """Which of a token's two slots may be left out."""
+class Policy(Choice):
+    """Which of a token's two slots may be left out.
 
-    name: str
+    `low`: the one of the lower score; `high`; `random`: the same one for the whole run.
+    """
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """One of none, low (the lower score), high, and random (the same for the whole run)."""
-        if text not in _NAMES:
-            raise unknown("policy of conditional communication", text, _NAMES)
-        return cls(text)
+    what: ClassVar[str] = "policy of conditional communication"
+    names: ClassVar[tuple[str, ...]] = ("none", "low", "high", "random")
 
     def kept(self, job: Job) -> Any:
         """The slot of each of a rank's N tokens that is always sent, (N,)."""
@@ -38,11 +36,7 @@ class Policy:
             return torch.full((tokens,), slot, device=job.device)
         return job.coins.to(job.device)
 
-    def __str__(self) -> str:
-        return self.name
 
-
-_NAMES = ("none", "low", "high", "random")
 NOBODY, LOW = Policy("none"), Policy("low")
 
 
@@ -83,7 +77,7 @@ class UsedUp(Refreshed):
     def leaves_out(self, left: int, layer: int, *, synchronous: bool) -> bool:
         """See Refreshed."""
         del synchronous
-        return layer in self.laid_by and left % self.period != 0
+        return super().leaves_out(left, layer, synchronous=False)
 
     def take(self, layer: int) -> tuple[Any, Any, int]:
         """See Refreshed."""

@@ -12,6 +12,7 @@ from simnet.models.experts import ExpertBlock
 from simnet.models.mixture import permuted
 from simnet.ops import AllGather, AllToAll, Compute, Group, Ticket, Wait
 from simnet.schedules.base import Steps, Team
+from simnet.schedules.expert.placement import by_member
 from simnet.schedules.expert.rows import AS_IT_IS, restored
 from simnet.schedules.expert.slots import Arrived, Routed, mend, other, pick, sort, whole
 from simnet.schedules.expert.terms import Terms
@@ -124,6 +125,5 @@ class Expertise:
 
     def _sizes(self, loads: list[list[int]]) -> tuple[list[int], list[int]]:
         """Rows that go to each member's experts, and rows that come to mine."""
-        each, own = len(self.mine), loads[self.team.place]
-        sends = [sum(own[place : place + each]) for place in range(0, len(own), each)]
+        sends = by_member(loads[self.team.place], self.team.size)
         return sends, [sum(theirs) for theirs in self._of_mine(loads)]

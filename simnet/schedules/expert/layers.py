@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
+from simnet.schedules.expert.choice import Choice
 from traces.errors import InputError
 
 #: Of a layer's number, at most.
@@ -13,20 +14,20 @@ _HELP = "none, deep, shallow, staggered, all, or layers such as 0-3.9"
 
 
 @dataclass(frozen=True)
-class Layers:
+class Layers(Choice):
     """Some layers of any model, by the papers' names or by number.
 
     `deep` is the second half, `shallow` the first, `staggered` every other one. (The released
     code's option names the layers that are not synchronous: "shallow" there is `deep` here.)
     """
 
-    name: str
+    names: ClassVar[tuple[str, ...]] = ("none", "deep", "shallow", "staggered", "all")
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises InputError for what is no such text."""
         layers = cls(text)
-        if text not in ("none", "deep", "shallow", "staggered", "all"):
+        if text not in cls.names:
             layers.numbers()
         return layers
 
@@ -62,9 +63,6 @@ class Layers:
                 f"synchronous layers are {self.name!r}, but the last layer is {layers - 1}"
             )
         return listed
-
-    def __str__(self) -> str:
-        return self.name
 
 
 NONE, DEEP = Layers("none"), Layers("deep")

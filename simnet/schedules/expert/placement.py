@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar
 
-from traces.errors import InputError, unknown
+from simnet.schedules.expert.choice import Choice
+from traces.errors import InputError
 
 
 @dataclass(frozen=True)
-class Placement:
-    """All experts in the order of the ranks that have them, as many for each rank."""
+class Placement(Choice):
+    """All experts in the order of the ranks that have them, as many for each rank.
 
-    name: str
+    `strided`: rank r of P has r, r + P and so on, as published; `blocked`: neighbours.
+    """
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """One of strided (rank r of P has r, r + P, ..., as published) and blocked."""
-        if text not in _NAMES:
-            raise unknown("placement", text, _NAMES)
-        return cls(text)
+    what: ClassVar[str] = "placement"
+    names: ClassVar[tuple[str, ...]] = ("strided", "blocked")
 
     def order(self, experts: int, ranks: int) -> tuple[int, ...]:
         """The experts of rank 0, then those of rank 1, and so on."""
@@ -32,12 +31,14 @@ class Placement:
         each = experts // ranks
         return self.order(experts, ranks)[rank * each : (rank + 1) * each]
 
-    def __str__(self) -> str:
-        return self.name
 
-
-_NAMES = ("strided", "blocked")
 STRIDED = Placement("strided")
+
+
+def by_member(loads: Sequence[int], members: int) -> list[int]:
+    """What falls to each member's experts, of what falls to each expert in their places."""
+    each = len(loads) // members
+    return [sum(loads[begin : begin + each]) for begin in range(0, len(loads), each)]
 
 
 def check_experts(name: str, experts: int, ranks: int) -> None:

@@ -6,12 +6,12 @@ A row keeps its place, for where it goes depends on the token. Shapes: M rows, D
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from traces.errors import unknown
+from simnet.schedules.expert.choice import Choice
 
 #: The largest number of float8 (e4m3), to which a row's largest is scaled.
 _LARGEST = 448.0
@@ -19,17 +19,11 @@ _SMALLEST = 2.0**-126  # a row of zeros is divided by this
 
 
 @dataclass(frozen=True)
-class Precision:
+class Precision(Choice):
     """The type that rows travel in; `model` is the one that they have."""
 
-    name: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """One of model, float32, float16, float8."""
-        if text not in _NAMES:
-            raise unknown("precision on the wire", text, _NAMES)
-        return cls(text)
+    what: ClassVar[str] = "precision on the wire"
+    names: ClassVar[tuple[str, ...]] = ("model", "float32", "float16", "float8")
 
     @property
     def __name__(self) -> str:
@@ -54,9 +48,6 @@ class Precision:
         size: int = getattr(torch, self.name).itemsize
         return width * size
 
-    def __str__(self) -> str:
-        return self.name
-
 
 def restored(parts: list[Tensor], like: Tensor) -> list[Tensor]:
     """Parts of rows as they travelled, in the type of `like`."""
@@ -70,5 +61,4 @@ def _restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
     return (coded.view(torch.float8_e4m3fn).float() * scale.view(torch.float32)).to(dtype)
 
 
-_NAMES = ("model", "float32", "float16", "float8")
 AS_IT_IS, FLOAT32 = Precision("model"), Precision("float32")

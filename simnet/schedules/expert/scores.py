@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar
 
+from simnet.schedules.expert.choice import Choice
 from simnet.schedules.expert.slots import Arrived, Routed
-from traces.errors import unknown
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Choice):
     """A choice of scores (N, E), and of the experts (N, k) whose scores to take.
 
     `stale` takes those of the tokens that were sent, and `latest` the current tokens', both for
@@ -18,14 +18,8 @@ class Scores:
     scores, whosever outputs they meet, as the released code does.
     """
 
-    name: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """One of the three."""
-        if text not in _NAMES:
-            raise unknown("choice of scores", text, _NAMES)
-        return cls(text)
+    what: ClassVar[str] = "choice of scores"
+    names: ClassVar[tuple[str, ...]] = ("stale", "latest", "latest-by-position")
 
     def of(self, now: Routed, arrived: Arrived) -> tuple[Any, Any]:
         """For what has arrived, of the current step or another."""
@@ -33,9 +27,5 @@ class Scores:
             return arrived.routed.scores, arrived.experts
         return now.scores, now.chosen if self.name == "latest-by-position" else arrived.experts
 
-    def __str__(self) -> str:
-        return self.name
 
-
-_NAMES = ("stale", "latest", "latest-by-position")
 STALE, BY_POSITION = Scores("stale"), Scores("latest-by-position")

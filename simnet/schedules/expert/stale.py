@@ -40,7 +40,8 @@ class StaleExperts(ExpertSchedule):
     def asynchronous(self, job: Job) -> list[int]:
         """These layers, in order."""
         layers = job.preset.layers
-        return [layer for layer in range(layers) if layer not in self.sync.of(layers)]
+        synchronous = self.sync.of(layers)
+        return [layer for layer in range(layers) if layer not in synchronous]
 
     def forced(self, job: Job) -> list[bool]:
         """See ExpertSchedule."""

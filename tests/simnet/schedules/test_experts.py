@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -221,6 +223,18 @@ def test_claims_are_what_is_sent(text: str, images: int, ranks: int) -> None:
     assert list(claims.ages) == oldest
 
 
+def watched(program: Any, look: Callable[[Any], None]) -> Any:
+    """The same program; each operation is looked at before it is carried out."""
+    value = None
+    while True:
+        try:
+            op = program.send(value)
+        except StopIteration as stop:
+            return stop.value
+        look(op)
+        value = yield op
+
+
 def tensors(value: object) -> list[Tensor]:
     """All in nested containers, each once."""
     if isinstance(value, Tensor):
@@ -259,21 +273,17 @@ def test_claims_are_the_most_that_is_kept(text: str) -> None:
         under_way = [experts.dispatched, experts.combined, experts.expertise.memory.laid_by]
         return sum({id(tensor): tensor.nbytes for tensor in tensors(under_way)}.values())
 
-    def watched(program: Any, rank: int) -> Any:
-        value = None
-        while True:
-            try:
-                op = program.send(value)
-            except StopIteration as stop:
-                return stop.value
-            for experts in program.gi_frame.f_locals.values():
-                if isinstance(experts, InFlight):
-                    kept[rank] = experts
-            if isinstance(op, At) and op.layer < 0 and len(kept) == job.ranks:
-                most[op.step] = sum(map(held, kept.values()))
-            value = yield op
+    def look(rank: int, program: Any, op: Any) -> None:
+        for experts in program.gi_frame.f_locals.values():
+            if isinstance(experts, InFlight):
+                kept[rank] = experts
+        if isinstance(op, At) and op.layer < 0 and len(kept) == job.ranks:
+            most[op.step] = sum(map(held, kept.values()))
 
-    every = [watched(program, rank) for rank, program in enumerate(programs(chosen, job))]
+    every = [
+        watched(program, partial(look, rank, program))
+        for rank, program in enumerate(programs(chosen, job))
+    ]
     with torch.inference_mode():
         play(every, job.steps, timed, NETWORKS["infinite"], Observer())
     assert max(most.values()) == sum(chosen.claims(job).kept_bytes)
@@ -296,22 +306,15 @@ def launched(text: str, communicators: int = 1) -> tuple[list[Transfer], list[Tr
     job = Job(NANO, ranks=2, steps=5, device="meta")
     chosen = schedule(f"{text}:communicators={communicators}")
 
-    def watched(program: Any) -> Any:
-        value = None
-        while True:
-            try:
-                op = program.send(value)
-            except StopIteration as stop:
-                return stop.value
-            if isinstance(op, Transfer):
-                asked.append(op)
-            if isinstance(op, Wait):
-                waited.append(op.ticket.op)
-            value = yield op
+    def look(op: Any) -> None:
+        if isinstance(op, Transfer):
+            asked.append(op)
+        if isinstance(op, Wait):
+            waited.append(op.ticket.op)
 
     first, *others = programs(chosen, job)
     machine = MetaMachine(Free(), job.dtype)
-    play([watched(first), *others], job.steps, machine, NETWORKS["infinite"], Observer())
+    play([watched(first, look), *others], job.steps, machine, NETWORKS["infinite"], Observer())
     return asked, waited
 
 
