@@ -61,7 +61,7 @@ def _schedules() -> Iterator[Record]:
 
     for name, kind in SCHEDULES.items():
         paper = (kind.__doc__ or "").splitlines()[0]
-        codec = "as inside" if name in OUTER else "any"
+        codec = "as inside" if name in OUTER else getattr(kind, "codecs", "any")
         if hasattr(kind, "no_codec"):
             codec = f"none: {kind.no_codec}"
         known = parameters(kind).items()

@@ -129,6 +129,7 @@ def denoised(job: Job, part: tuple[Any, ...], layer: Layer, guide: Guide) -> Pro
     model, (x, *place) = job.model, part
     for step in range(job.steps):
         yield At(step)
+        yield Keep("label", job.label)
         c = yield Compute(model.condition, job.time(step), job.label)
         h = yield Compute(model.embed, c, x, *place)
         for block in model.blocks:

@@ -107,7 +107,8 @@ def on_gpu(chosen: TeamSchedule) -> TeamSchedule:
 
     def on_it(inner: Any) -> Any:
         rule = getattr(inner, "codec", None)
-        if not isinstance(rule, Everywhere):
+        # Of rows for experts there are never as many again, and kernels are made for a number.
+        if not isinstance(rule, Everywhere) or isinstance(inner, ExpertSchedule):
             return inner
         return replace(inner, codec=Everywhere(fused(rule.residual)))
 

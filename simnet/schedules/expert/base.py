@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from simnet.codecs.bits import packed_bytes
 from simnet.job import Job
 from simnet.models.experts import ExpertBlock
 from simnet.ops import Compute, Keep, Program
@@ -21,11 +22,14 @@ from simnet.schedules.base import (
     denoised,
     weight_bytes,
 )
-from simnet.schedules.expert.conditional import NOBODY, halves, oldest
+from simnet.schedules.expert.capacity import UNBOUNDED
+from simnet.schedules.expert.conditional import NOBODY, Turn, turns
 from simnet.schedules.expert.exchange import Expertise
-from simnet.schedules.expert.placement import by_member, check_experts
+from simnet.schedules.expert.placement import check_experts
 from simnet.schedules.expert.slots import Arrived, Routed, weigh
 from simnet.schedules.expert.terms import Terms
+from simnet.schedules.expert.volume import Flow, exchanges, remembered
+from simnet.schedules.volume import Volume
 from traces.errors import InputError
 
 
@@ -49,9 +53,7 @@ class Experts(Protocol):
 class ExpertSchedule(Terms, TeamSchedule):
     """Each rank denoises `images` images of its own, and has its share of each layer's experts."""
 
-    no_codec: ClassVar[str] = (
-        "its tokens go elsewhere in every step; use `wire` for their precision"
-    )
+    codecs: ClassVar[str] = "residual-NAME, for pairs that both ends know"
 
     def experts(self, job: Job, team: Team) -> Experts:
         """A rank's, for a whole run."""
@@ -72,6 +74,7 @@ class ExpertSchedule(Terms, TeamSchedule):
             yield Keep("chosen", now.chosen)
             yield Keep("scores", now.scores)
             yield Keep("age", self._ages(step, arrived))
+            yield Keep("outputs", arrived.out)
             scores, chosen = self.weighed_by(now, arrived)
             weighed = yield Compute(weigh, arrived.out, scores, chosen)
             return (yield Compute(block.merge, tokens, gated[0], weighed, carry))
@@ -103,6 +106,10 @@ class ExpertSchedule(Terms, TeamSchedule):
             raise InputError(f"{self.name}: period is {self.period}, expected 1 or more")
         for layer in range(job.preset.layers):
             self.halves(layer, job)  # which fails where nothing would be laid by
+        if job.ranks > 1:
+            rows = self._rows(job) * experts.top // job.ranks
+            volume = Volume(("rows of experts",), rows, job.preset.hidden, job.preset.layers)
+            volume.check(self.name, self.codec, job)
         if self.skip != NOBODY and experts.top != 2:
             raise InputError(
                 f"{self.name}: skip={self.skip} leaves out one of two slots, and tokens of "
@@ -129,11 +136,13 @@ class ExpertSchedule(Terms, TeamSchedule):
 
     def halves(self, layer: int, job: Job) -> list[bool]:
         """In which steps a layer sends one slot of each token alone."""
-        if self.skip == NOBODY:
-            return [False] * job.steps
+        return [turn.half for turn in self._turns(layer, job)]
+
+    def _turns(self, layer: int, job: Job) -> list[Turn]:
+        # Every period-th step sends all slots; where none may be left out, every step does.
+        memory = self.memory(1 if self.skip == NOBODY else self.period)
         lag = self.lag(layer, job)
-        memory, forced = self.memory(self.period), self.forced(job)
-        return halves(memory, forced, lag, synchronous=self.in_step(layer, job))
+        return turns(memory, self.forced(job), lag, synchronous=self.in_step(layer, job))
 
     def in_step(self, layer: int, job: Job) -> bool:
         """Whether a layer is synchronous where others need not be."""
@@ -141,26 +150,53 @@ class ExpertSchedule(Terms, TeamSchedule):
         return False
 
     def claims(self, job: Job) -> Claims:
-        """2 k N D (n - 1)/n elements a layer and step where experts are wanted evenly; counts."""
+        """2 k N D (n - 1)/n elements a layer and step where experts are wanted evenly; counts.
+
+        With a codec, of the share of rows that both ends know (`agreement`) the codec's bytes, and
+        for each dispatch a bit for each token and expert.
+        """
+        layers = range(job.preset.layers)
+        sent = [self._counts_bytes(job)] * job.ranks
+        for layer in layers:
+            for back in (False, True):
+                flows = self._flows(layer, job, back=back)
+                every = (flow.sent_bytes(back=back) for flow in flows)
+                sent = [sum(all_steps) for all_steps in zip(sent, *every, strict=True)]
+        ages = (max(ages) for ages in zip(*(self._ages_of(x, job) for x in layers), strict=True))
+        return Claims(tuple(sent), tuple(ages), self.kept_bytes(job))
+
+    def _counts_bytes(self, job: Job) -> int:
+        """What a rank tells the others in the whole run, of how many rows there are and known."""
         experts = job.preset.experts
         assert experts is not None
-        row = self.wire.row_bytes(job.preset.hidden, job.torch_dtype.itemsize)
-        sent = [0] * job.ranks
-        for layer in range(job.preset.layers):
-            halves = self.halves(layer, job)
-            for step, served in enumerate(self._served(layer, job)):
-                for back, of in enumerate((step, served)):
-                    slots = self._rows(job) * (1 if halves[of] else experts.top)
-                    rows = self._sent(slots, of, layer, job)[back]
-                    sent = [a + b * row for a, b in zip(sent, rows, strict=True)]
-        counts = (job.ranks - 1) * experts.count * 8 * job.preset.layers * job.steps
-        every = (self._ages_of(layer, job) for layer in range(job.preset.layers))
-        ages = (max(ages) for ages in zip(*every, strict=True))
-        return Claims(
-            tuple(total + counts for total in sent),
-            tuple(ages),
-            self.kept_bytes(job),
-        )
+        told = 0 if self.capacity != UNBOUNDED else 2 if self._is_coded(job) else 1
+        return told * (job.ranks - 1) * experts.count * 8 * job.preset.layers * job.steps
+
+    def _is_coded(self, job: Job) -> bool:
+        return self.codec is not None and job.ranks > 1
+
+    def _head(self, job: Job) -> int:
+        """Bytes that say which pairs are in a message of tokens."""
+        experts = job.preset.experts
+        assert experts is not None
+        pairs = self._rows(job) * experts.count // job.ranks
+        return packed_bytes(pairs, 1) if self._is_coded(job) else 0
+
+    def _flows(self, layer: int, job: Job, *, back: bool) -> Iterator[Flow]:
+        """By step, the layer's dispatch, or the combine that goes `back`."""
+        experts, halves, forced = job.preset.experts, self.halves(layer, job), self.forced(job)
+        assert experts is not None
+        served = self._served(layer, job) if back else range(job.steps)
+        for sent in exchanges(served, forced, halves):
+            step, half = sent[-1]
+            slots = self._rows(job) * (1 if half else experts.top)
+            loads = self.loads(job, job.ranks, slots, step, layer)
+            known, parcel = loads, self.parcel(job)
+            if self.codec is not None and self._is_coded(job):
+                known = self.known(job, loads, layer, sent)
+                coder = self.codec("combine" if back else "dispatch", layer, step)
+                parcel = self.parcel(job, coder, head=0 if back else self._head(job))
+            yield Flow.of(loads, known, half=half, parcel=parcel)
 
     def _served(self, layer: int, job: Job) -> list[int]:
         """By step, of which step's tokens a layer's outputs are that go back."""
@@ -169,24 +205,23 @@ class ExpertSchedule(Terms, TeamSchedule):
 
     def _ages_of(self, layer: int, job: Job) -> list[int]:
         """By step, the age of a layer's oldest outputs."""
-        return oldest(self.forced(job), self.halves(layer, job), self.lag(layer, job))
-
-    def _sent(self, slots: int, step: int, layer: int, job: Job) -> tuple[list[int], list[int]]:
-        """Rows that each rank sends to others, of its own to be served and of theirs served."""
-        rows = self.rows_between(slots, step, layer, job)
-        out = [sum(own) - own[rank] for rank, own in enumerate(rows)]
-        columns = zip(*rows, strict=True)
-        return out, [sum(served) - served[rank] for rank, served in enumerate(columns)]
-
-    def rows_between(self, slots: int, step: int, layer: int, job: Job) -> list[list[int]]:
-        """Of each rank's so many slots, how many each rank serves."""
-        loads = self.loads(job, job.ranks, slots, step, layer)
-        return [by_member(own, job.ranks) for own in loads]
+        return [turn.oldest for turn in self._turns(layer, job)]
 
     def kept_bytes(self, job: Job) -> tuple[int, ...]:
-        """What each rank keeps from a step for the next at most: slots that may be left out."""
-        row = job.preset.hidden * job.torch_dtype.itemsize + 8  # an output, and whose it is
-        return (len(self.sparing(job)) * self._rows(job) * row,) * job.ranks
+        """What each rank keeps from a step for the next at most: slots that may be left out.
+
+        With a codec also bases, of all rows that go to others and that come from them, on their
+        way to experts and on their way back: where experts are wanted evenly, and no slots are
+        left out, 4 k N (n - 1)/n rows in each layer.
+        """
+        width = job.preset.hidden * job.torch_dtype.itemsize + 8  # a row, and whose it is
+        kept = [len(self.sparing(job)) * self._rows(job) * width] * job.ranks
+        if self._is_coded(job):
+            for layer in range(job.preset.layers):
+                for back in (False, True):
+                    pairs = remembered(self._flows(layer, job, back=back))
+                    kept = [a + b * width for a, b in zip(kept, pairs, strict=True)]
+        return tuple(kept)
 
     @staticmethod
     def _rows(job: Job) -> int:
@@ -219,6 +254,6 @@ class ExpertSchedule(Terms, TeamSchedule):
 def in_step(expertise: Expertise, routed: Routed, block: ExpertBlock, rows: Any) -> Steps:
     """A layer's tokens to their experts and back, waiting for each: both transfers, over."""
     dispatched = yield from expertise.taken((yield from expertise.dispatch(rows, routed)))
-    out = yield from expertise.serve(block, dispatched, rows)
-    combined = yield from expertise.taken((yield from expertise.combine(out, routed)))
+    outputs = yield from expertise.serve(block, dispatched, rows)
+    combined = yield from expertise.taken((yield from expertise.combine(outputs)))
     return dispatched, combined

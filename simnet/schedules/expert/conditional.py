@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from simnet.job import Job
 from simnet.schedules.expert.choice import Choice
@@ -35,6 +35,11 @@ class Policy(Choice):
             slot = 0 if self.name == "low" else 1
             return torch.full((tokens,), slot, device=job.device)
         return job.coins.to(job.device)
+
+    @property
+    def slot(self) -> int | None:
+        """The slot that is always sent, where that is the same one for all tokens."""
+        return {"low": 0, "high": 1}.get(self.name)
 
 
 NOBODY, LOW = Policy("none"), Policy("low")
@@ -90,41 +95,33 @@ class UsedUp(Refreshed):
             ) from None
 
 
-def halves(memory: Refreshed, forced: Sequence[bool], lag: int, *, synchronous: bool) -> list[bool]:
-    """In which steps a layer sends one slot alone, whose outputs come `lag` steps late.
+class Turn(NamedTuple):
+    """One step of a layer."""
+
+    half: bool  # one slot of each token is sent alone
+    oldest: int  # the age of the oldest outputs
+
+
+def turns(memory: Refreshed, forced: Sequence[bool], lag: int, *, synchronous: bool) -> list[Turn]:
+    """What a layer does in each step, whose outputs come `lag` steps late.
 
     `forced` says which steps are synchronous in all layers.
     """
-    sent: list[bool] = []
-    coming: deque[bool] = deque()
+    made: list[Turn] = []
+    coming = deque[tuple[bool, int]]()  # what is under way: half of it, and of which step
     for step, everything in enumerate(forced):
         if everything:
             memory.clear()
             memory.put(0, step, (None, None))
-            coming = deque([False] * lag)
-            sent.append(False)
-            continue
-        sent.append(memory.leaves_out(len(forced) - step, 0, synchronous=synchronous))
-        coming.append(sent[-1])
-        if coming.popleft():
-            memory.take(0)
-        else:
-            memory.put(0, step, (None, None))
-    return sent
-
-
-def oldest(forced: Sequence[bool], halves: Sequence[bool], lag: int) -> list[int]:
-    """By step, the age of a layer's oldest outputs, which come `lag` steps late."""
-    ages: list[int] = []
-    laid_by, coming = 0, deque[tuple[bool, int]]()
-    for step, everything in enumerate(forced):
-        if everything:
             coming = deque([(False, step)] * lag)
-            laid_by = step
-            ages.append(0)
+            made.append(Turn(half=False, oldest=0))
             continue
-        coming.append((halves[step], step))
-        half, of = coming.popleft()
-        laid_by = laid_by if half else of
-        ages.append(step - laid_by)
-    return ages
+        half = memory.leaves_out(len(forced) - step, 0, synchronous=synchronous)
+        coming.append((half, step))
+        is_half, oldest = coming.popleft()
+        if is_half:
+            *_, oldest = memory.take(0)
+        else:
+            memory.put(0, oldest, (None, None))
+        made.append(Turn(half, step - oldest))
+    return made

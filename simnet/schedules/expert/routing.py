@@ -19,13 +19,21 @@ _HELP = "expected even, zipf-0.8 or the like, or a trace that was recorded with 
 
 
 class Where(NamedTuple):
-    """Whose tokens, and when."""
+    """Whose tokens, and when; `slot` is the one of each that is sent, None for all."""
 
     rank: int
     step: int
     steps: int
     layer: int
     layers: int
+    slot: int | None = None
+
+
+class Before(NamedTuple):
+    """An exchange of tokens of a step, with one slot of each alone, or None for all."""
+
+    step: int
+    slot: int | None = None
 
 
 class Routing(Protocol):
@@ -33,6 +41,15 @@ class Routing(Protocol):
 
     def loads(self, slots: int, experts: int, where: Where) -> list[int]:
         """How many of a rank's slots fall to each expert; they add up."""
+        ...
+
+    def agreement(
+        self, experts: int, where: Where, before: Sequence[Before]
+    ) -> Sequence[float] | None:
+        """Which share of those slots had their token go to that expert before, by expert.
+
+        None: it knows nothing of that.
+        """
         ...
 
 
@@ -68,6 +85,10 @@ class Zipf:
         """See Routing."""
         return list(_zipf(self.skew, slots, experts, where.layer % experts))
 
+    def agreement(self, experts: int, where: Where, before: Sequence[Before]) -> None:
+        """See Routing."""
+        del experts, where, before
+
     def __str__(self) -> str:
         return f"zipf-{self.skew!r}" if self.skew else "even"
 
@@ -86,20 +107,44 @@ class Captured:
 
     def loads(self, slots: int, experts: int, where: Where) -> list[int]:
         """See Routing; raises InputError for a trace without choices, or of other experts."""
-        shares = _shares(self.trace)
+        shares = _shares(self.trace, where.slot)
         ranks, steps, layers, count = shares.shape
         if count != experts:
             raise InputError(f"{self.trace}: its model has {count} experts, expected {experts}")
         step, layer = where.step * steps // where.steps, where.layer * layers // where.layers
         return _rounded(shares[where.rank % ranks, step, layer].tolist(), slots)
 
+    def agreement(self, experts: int, where: Where, before: Sequence[Before]) -> Sequence[float]:
+        """See Routing."""
+        ranks, steps, layers = _shares(self.trace, None).shape[:3]
+        place = where.rank % ranks, where.layer * layers // where.layers
+        now = Before(where.step * steps // where.steps, where.slot)
+        then = (of._replace(step=of.step * steps // where.steps) for of in before)
+        return _agreement(self.trace, experts, place, (now, *then))
+
     def __str__(self) -> str:
         return self.trace
 
 
 @lru_cache(maxsize=8)
-def _shares(folder: str) -> NDArray[np.float64]:
-    """Of a rank's slots that each expert gets: (ranks, steps, layers, experts)."""
+def _shares(folder: str, slot: int | None) -> NDArray[np.float64]:
+    """Of a rank's slots that each expert gets: (ranks, steps, layers, experts).
+
+    Of all slots, or of this one of each token.
+    """
+    import numpy as np
+
+    chosen, experts = _chosen(folder)
+    if slot is not None:
+        chosen = chosen[..., slot]
+    slots = chosen.reshape(*chosen.shape[:3], -1)
+    counts = [(slots == expert).mean(axis=-1) for expert in range(experts)]
+    return np.stack(counts, axis=-1)
+
+
+@lru_cache(maxsize=2)
+def _chosen(folder: str) -> tuple[NDArray[np.float64], int]:
+    """Experts of each token's slots, (ranks, steps, layers, tokens, slots); how many there are."""
     import numpy as np
 
     from simnet.models.presets import preset
@@ -112,11 +157,30 @@ def _shares(folder: str) -> NDArray[np.float64]:
     if experts is None or "chosen" not in trace.kept():
         raise InputError(f"{folder}: holds no choices of experts; {_HELP}")
     chosen = trace.activations("chosen").to_numpy()
-    slots = chosen.reshape(*chosen.shape[:3], -1)
-    if np.isnan(slots).any():
+    if np.isnan(chosen).any():
         raise InputError(f"{folder}: lacks the choices of some ranks or steps; record it whole")
-    counts = [(slots == expert).mean(axis=-1) for expert in range(experts.count)]
-    return np.stack(counts, axis=-1)
+    return chosen, experts.count
+
+
+@lru_cache(maxsize=4096)
+def _agreement(
+    folder: str, experts: int, place: tuple[int, int], exchanges: tuple[Before, ...]
+) -> tuple[float, ...]:
+    """Of a (rank, layer): of each expert's slots in the first exchange, those also in others."""
+    import numpy as np
+
+    chosen, _ = _chosen(folder)
+    rank, layer = place
+
+    def wanted(exchange: Before) -> NDArray[np.bool_]:
+        slots = slice(None) if exchange.slot is None else [exchange.slot]
+        theirs = chosen[rank, exchange.step, layer][:, slots]
+        there: NDArray[np.bool_] = (theirs[..., None] == np.arange(experts)).any(axis=1)
+        return there
+
+    now, then = wanted(exchanges[0]), np.any([wanted(each) for each in exchanges[1:]], axis=0)
+    both, every = (now & then).sum(axis=0), now.sum(axis=0)
+    return tuple((both / np.maximum(every, 1)).tolist())
 
 
 @lru_cache(maxsize=4096)

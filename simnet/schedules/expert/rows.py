@@ -32,6 +32,8 @@ class Precision(Choice):
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Rows (M, D) as they travel: of float8, bytes (M, 4 + D) with each row's scale first."""
+        if self.name == "model":
+            return rows
         if self.name != "float8":
             return rows.to(getattr(torch, self.name))
         scale = rows.float().abs().amax(dim=1, keepdim=True).div(_LARGEST)
@@ -47,6 +49,14 @@ class Precision(Choice):
             return 4 + width
         size: int = getattr(torch, self.name).itemsize
         return width * size
+
+    def of_bytes(self, payload: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+        """The rows (M, D) of this type that travelled as these bytes, one after the other."""
+        rows = payload.clone()  # which may have started at an odd address
+        if self.name != "float8":
+            rows = rows.view(dtype if self.name == "model" else getattr(torch, self.name))
+            return rows.view(-1, width).to(dtype)
+        return _restored(rows.view(-1, self.row_bytes(width, dtype.itemsize)), dtype)
 
 
 def restored(parts: list[Tensor], like: Tensor) -> list[Tensor]:

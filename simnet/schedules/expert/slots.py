@@ -6,12 +6,14 @@ one of a token's two slots is, N), E experts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from simnet.models.mixture import combined, unpermuted
+from simnet.schedules.expert.parcel import Sent
 
 
 class Routed(NamedTuple):
@@ -21,9 +23,28 @@ class Routed(NamedTuple):
     layer: int
     scores: Any  # (N, E), of the gate
     chosen: Any  # (N, k) experts, the best first
-    order: Any  # (M,) which slot each row that is sent belongs to
-    loads: list[list[int]]  # of each member, for each expert in the order of their places
     kept: Any  # (N,) the slot that is sent, or None where all are
+    order: Any = None  # (M,) which slot each row that is sent belongs to
+    loads: Sequence[
+        Sequence[int]
+    ] = ()  # of each member, for each expert in the order of their places
+    known: Sequence[Sequence[int]] = ()  # of those, which the receiver knows, where rows are coded
+
+    @property
+    def is_half(self) -> bool:
+        """Whether one slot of each token is sent alone."""
+        return self.kept is not None
+
+    @property
+    def sent(self) -> Sent:
+        """What its exchanges are of."""
+        return Sent(self.step, self.is_half)
+
+    @property
+    def top(self) -> int:
+        """How many slots of each token are sent."""
+        top: int = self.chosen.shape[1]
+        return 1 if self.is_half else top
 
 
 class Arrived(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ from simnet.job import Job
 from simnet.models.experts import ExpertBlock
 from simnet.schedules.base import Steps, Team
 from simnet.schedules.expert.base import Experts, ExpertSchedule, Gated, in_step
-from simnet.schedules.expert.exchange import Coming, Expertise
+from simnet.schedules.expert.exchange import Expertise
+from simnet.schedules.expert.freight import Coming
 from simnet.schedules.expert.layers import NONE, Layers
 from simnet.schedules.expert.scores import STALE, Scores
 from simnet.schedules.expert.slots import Arrived, Routed
@@ -73,19 +75,26 @@ class StaleExperts(ExpertSchedule):
         """
         experts = job.preset.experts
         assert experts is not None
-        item, slots, tokens = job.torch_dtype.itemsize, experts.top, self._rows(job)
-        row = self.wire.row_bytes(job.preset.hidden, item)
-        known = tokens * (experts.count * item + 2 * slots * 8)  # scores; experts, and the order
+        tokens, row = self._rows(job), self.parcel(job).whole(1)
+        sent = sum(self.loads(job, job.ranks, tokens * experts.top, 0, 0)[0])
+        known = tokens * (experts.count * job.torch_dtype.itemsize + experts.top * 8) + sent * 8
+        coming = sent * (row + (16 if self._is_coded(job) else 0))  # in which order; see Travel
         kept = [
-            laid_by + len(self.partners(job)) * (tokens * slots * row + known)
-            for laid_by in super().kept_bytes(job)
+            others + len(self.partners(job)) * (coming + known)
+            for others in super().kept_bytes(job)
         ]
         for layer in filter(lambda layer: self.served_late(layer, job), self.partners(job)):
-            steps = (self.rows_between(tokens * slots, s, layer, job) for s in range(job.steps))
-            most = [max(served) for served in zip(*map(_columns, steps), strict=True)]
+            most = map(max, zip(*self._served_rows(layer, job), strict=True))
             more = known if self.lag(layer, job) == 2 else 0  # else they are of one step's tokens
+            more += self._head(job) * job.ranks
             kept = [a + b * row + more for a, b in zip(kept, most, strict=True)]
         return tuple(kept)
+
+    def _served_rows(self, layer: int, job: Job) -> Iterator[list[int]]:
+        """By step, how many rows of all slots each rank has to serve."""
+        for flow in self._flows(layer, job, back=False):
+            if not flow.half:
+                yield [sum(column) for column in zip(*flow.rows, strict=True)]
 
     def weighed_by(self, now: Routed, arrived: Arrived) -> tuple[Any, Any]:
         """See ExpertSchedule."""
@@ -145,18 +154,13 @@ class InFlight:
         expertise, partner = self.expertise, self.partners[layer]
         served = yield from expertise.taken(self.dispatched.pop(partner))
         self.dispatched[layer] = yield from expertise.dispatch(rows, routed)
-        out = yield from expertise.serve(self.blocks[partner], served, rows)
+        outputs = yield from expertise.serve(self.blocks[partner], served, rows)
         combined = yield from expertise.taken(self.combined.pop(layer))
-        self.combined[partner] = yield from expertise.combine(out, served.routed)
+        self.combined[partner] = yield from expertise.combine(outputs)
         return combined
 
     def _forget(self) -> None:
         """A synchronous step begins anew; what is still under way will be of no use."""
         self.dispatched.clear()
         self.combined.clear()
-        self.expertise.memory.clear()
-
-
-def _columns(rows: list[list[int]]) -> list[int]:
-    """The sum of each."""
-    return [sum(column) for column in zip(*rows, strict=True)]
+        self.expertise.forget()

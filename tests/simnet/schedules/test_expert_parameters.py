@@ -48,7 +48,12 @@ def test_jobs_that_will_not_do_are_refused(text: str, model: str, ranks: int, me
         ("expert:wire=int3", "unknown precision"),
         ("interweaved:scores=new", "unknown choice of scores"),
         ("expert:placement=odd", "unknown placement"),
-        ("expert/residual-1bit", "takes no codec"),
+        ("expert/1bit", "coded as residuals of order 1, such as residual-1bit"),
+        ("interweaved/residual2-1bit", "have no trend"),
+        ("expert:capacity=1.25/residual-1bit", "with a capacity .* leave one out"),
+        ("dice:capacity=-1", "capacity is '-1', expected a number from 0 up"),
+        ("dice:capacity=wide", "capacity is 'wide', expected a number"),
+        ("expert:agreement=1.5", "agreement is '1.5', expected a number from 0 to 1"),
     ],
 )
 def test_parameters_that_will_not_do_are_refused(text: str, message: str) -> None:

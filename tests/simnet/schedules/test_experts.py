@@ -210,6 +210,13 @@ def test_duty_cycles_of_conditional_communication(text: str, layer: int, steps: 
         "displaced-expert:skip=high:sync=staggered:period=3",
         "dice:period=4:stride=5",
         "expert:skip=low:period=3",
+        "expert/residual-1bit",
+        "expert:wire=float8:agreement=0.5:routing=zipf-0.8/residual-2bit:warmup_steps=3",
+        "displaced-expert:stride=4/residual-int8",
+        "interweaved:skip=low:period=3/residual-1bit",
+        "dice/residual-2bit",
+        "expert:capacity=1.25",
+        "dice-released:capacity=0.7:wire=float8",
     ],
 )
 def test_claims_are_what_is_sent(text: str, images: int, ranks: int) -> None:
