@@ -35,12 +35,21 @@ class Stored(NamedTuple):
         """What `key` (an int, slice or list of indices a dimension) selects of it, as float32."""
         if 0 in self.shape:  # which cannot be mapped
             raw = np.zeros(self.shape, DTYPES[self.dtype])
+        elif self._all(key):  # sooner read than mapped page by page
+            count = math.prod(self.shape)
+            flat = np.fromfile(self.path, DTYPES[self.dtype], count, offset=self.offset)
+            raw = flat.reshape(self.shape)
         else:
             raw = np.memmap(self.path, DTYPES[self.dtype], "r", self.offset, self.shape)
         some = _select(raw, key)
         if self.dtype == "BF16":  # the upper half of a float32
             return (some.astype(np.uint32) << 16).view(np.float32)
-        return some.astype(np.float32)
+        return some.astype(np.float32, copy=False)
+
+    def _all(self, key: tuple[Any, ...]) -> bool:
+        """Whether it selects every number."""
+        parts = zip(key, self.shape, strict=True)
+        return all(isinstance(part, slice) and part.indices(n) == (0, n, 1) for part, n in parts)
 
 
 #: Of an activation, its tensors by (rank, step, layer).

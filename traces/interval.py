@@ -38,19 +38,18 @@ def hidden_s(ops: pd.DataFrame, by: Sequence[str] = ("rank",)) -> pd.Series[floa
     streams = dict(list(ops[ops["stream"] == "compute"].groupby("rank")))
     for rank, rows in covered.groupby("rank"):
         if rank in streams:
-            length_s[rows.index] = _busy_s(streams[rank], rows["end_s"]) - _busy_s(
-                streams[rank], rows["start_s"]
-            )
+            ends_s = rows[["start_s", "end_s"]].to_numpy()
+            length_s[rows.index] = np.diff(_busy_s(streams[rank], ends_s))[:, 0]
     return length_s.groupby([covered[key] for key in keys]).sum().rename("hidden_s")
 
 
-def _busy_s(stream: pd.DataFrame, at_s: pd.Series[float]) -> NDArray[np.float64]:
-    """How much of the time until `at_s` one rank did not wait; constant after its last row."""
+def _busy_s(stream: pd.DataFrame, at_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of the time until each `at_s` one rank did not wait; constant after its last row."""
     waits = merge(stream[stream["kind"] == "wait"], ["rank"])
     edges_s = waits[["start_s", "end_s"]].to_numpy().ravel()
     knots_s = np.concatenate([[0.0], edges_s, [stream["end_s"].max()]])
     lengths_s = np.diff(knots_s)
     lengths_s[1::2] = 0.0  # every second stretch is a wait
     elapsed_s = np.concatenate([[0.0], np.cumsum(lengths_s)])
-    busy_s: NDArray[np.float64] = np.interp(at_s.to_numpy(), knots_s, elapsed_s)
+    busy_s: NDArray[np.float64] = np.interp(at_s, knots_s, elapsed_s)
     return busy_s

@@ -54,7 +54,8 @@ def run(
         What to compute on; by default GPUs where there are enough of them.
     keep
         Activations to record, separated by commas: kv and hidden of every layer, latent of every
-        step; with experts elsewhere also chosen, scores and age of every layer.
+        step, and label, what is drawn; with experts elsewhere also chosen, scores, age and outputs
+        (each slot's) of every layer.
     overwrite
         Replace a trace that is already there.
     json

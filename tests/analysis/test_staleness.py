@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from analysis.staleness import age_map
+from analysis.staleness import age_map, ages
 from traces.errors import InputError
 from traces.operation import Operation, table
 from traces.run import Run
@@ -80,3 +81,32 @@ def test_an_unknown_name_is_refused_with_those_there_are() -> None:
     """The message lists what the ranks wait for."""
     with pytest.raises(InputError, match="named 'hidden': they wait for kv"):
         age_map(trace(displaced(0)), "hidden")
+
+
+def test_ages_are_those_of_all_transfers_of_all_ranks() -> None:
+    """By the name of what was waited for, the oldest that any rank used."""
+    late = displaced(1)
+    late.append(Operation(1, 12, "compute", "wait", "kv", 2, 1, 12, 13, waits_for=2))
+    found = ages(trace(displaced(0) + late))
+    assert found["transfers"].dims == ("transfer", "layer", "step")
+    np.testing.assert_array_equal(found["transfers"].sel(transfer="kv"), [[0, 1, 1], [0, 1, 2]])
+    assert "outputs" not in found
+
+
+def test_kept_ages_of_outputs_are_by_slot(record: Callable[..., Trace]) -> None:
+    """Of ranks the oldest; NaN at a step that no rank kept."""
+
+    def keep(rank: int, step: int) -> dict[str, np.ndarray[tuple[int], np.dtype[np.int64]]]:
+        return {"age/0": np.array([step > 1, rank + 1], np.int64)} if step != 2 else {}
+
+    found = ages(record(keep, ranks=2, steps=4))
+    expected = [[0, 2], [0, 2], [math.nan, math.nan], [1, 2]]
+    np.testing.assert_array_equal(found["outputs"].sel(layer=0), expected)
+    assert found["outputs"].attrs["units"] == "steps"
+
+
+def test_where_nobody_waits_and_nothing_was_kept_nothing_is_old() -> None:
+    """A single rank's run."""
+    alone = Operation(0, 0, "compute", "compute", "f", 0, 0, 0.0, 1.0, 1.0)
+    with pytest.raises(InputError, match="nothing can be old"):
+        ages(trace([alone], ranks=1, steps=1))
