@@ -145,6 +145,16 @@ _ALL = (
     _gpu("h200", Peak(989, 67, 4.8, 132, 141), 794.5 / 989, _MAMF, (0.31, 794.5 / 989)),
     _gpu("b200", Peak(2250, 75, 8.0, 148, 180), 1745 / 2250, _MAMF, (_LEAST, 1745 / 2250)),
     _gpu("gb200", Peak(2500, 80, 8.0, 152, 192), 1822 / 2500, _MAMF, (_LEAST, 1822 / 2500)),
+    _gpu("b300", Peak(2500, 80, 8.0, 148, 288), 0.80, _ASSUMED),
+    _gpu("l4", Peak(121, 30.3, 0.3, 58, 24), 0.80, _ASSUMED),
+    _gpu("a10", Peak(125, 31.2, 0.6, 72, 24), 0.80, _ASSUMED),
+    _gpu("a40", Peak(149.7, 37.4, 0.696, 84, 48), 0.80, _ASSUMED),
+    _gpu("rtx-a5000", Peak(111.1, 27.8, 0.768, 64, 24), 0.80, _ASSUMED),
+    _gpu("rtx-a6000", Peak(154.8, 38.7, 0.768, 84, 48), 0.80, _ASSUMED),
+    _gpu("rtx-2000-ada", Peak(96, 12, 0.224, 22, 16), 0.80, _ASSUMED),
+    _gpu("rtx-6000-ada", Peak(364.2, 91.1, 0.96, 142, 48), 0.80, _ASSUMED),
+    _gpu("rtx-3090", Peak(71, 35.6, 0.936, 82, 24), 0.80, _ASSUMED),
+    _gpu("rtx-5090", Peak(209.5, 104.8, 1.792, 170, 32), 0.80, _ASSUMED),
     # One core of a server: 3 GHz, two 8-wide fused multiply-adds a cycle (AVX2), of which 80 %.
     # Reduced precision gains nothing there. For more than an idea, measure (simnet.costs).
     Device(

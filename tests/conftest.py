@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("thinwire", deadline=None)
+settings.load_profile("thinwire")
 
 
 @pytest.fixture(scope="module")

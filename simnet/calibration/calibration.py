@@ -41,11 +41,11 @@ class Goodness(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """The terms of a link, and what helps to tell them: the last two.
+    """The terms of a link, and what helps to tell them.
 
     `duplex` is how much longer a byte takes while as many come the other way: 1 full duplex, 2
-    half. `burst_bytes` is what passes at once after a rest, which the model has no term for (0:
-    nothing is seen of it).
+    half. `burst_bytes` is what passes at once after a rest (0: nothing is seen of it), or more: a
+    token bucket may not get full between measurements.
     """
 
     rate_bps: Estimate
@@ -92,6 +92,7 @@ class Calibration:
             latency_s=self.numbers.latency_s.value,
             message_s=self.numbers.message_s.value,
             ready_s=self.numbers.ready_s.value,
+            burst_bytes=self.numbers.burst_bytes.value,
             collectives=Efficient(self.collectives, efficiency) if efficiency else self.collectives,
             source={**source, **self._certainty()},
         )

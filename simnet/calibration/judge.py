@@ -162,7 +162,7 @@ def _bucket(cells: pd.DataFrame, burst_bytes: float) -> Iterator[str]:
     yield (
         f"after a moment of rest about {format_bytes(burst_bytes)} pass at once, as through a "
         f"token bucket: messages below {format_bytes(BURSTS * burst_bytes)} are up to {times:.1f} "
-        "times faster than the model says, which has no such burst; on a busy link there is none"
+        "times faster than on a busy link; the network file has that as burst_bytes"
     )
 
 

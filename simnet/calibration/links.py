@@ -9,7 +9,7 @@ takes while as many come the other way, in model.md's terms:
 
 A ping is a stream of one message. Through a token bucket the first bytes after a moment of rest
 pass at once: where the measurements show it, so many bytes count as none. That keeps the other
-terms right; the model itself has no such burst.
+terms right; whatever the network model has it for, the line of a single message goes without.
 """
 
 from __future__ import annotations

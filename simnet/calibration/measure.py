@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 from simnet.calibration.case import Case
 from simnet.calibration.plan import Effort, cases, visits
-from simnet.calibration.programs import PROGRAMS, Buffers
+from simnet.calibration.programs import PROGRAMS, Buffers, Program
 from simnet.drivers.offsets import common_time
 
 _FIRST_PROBE_BYTES = 2**16
@@ -55,7 +55,8 @@ class Bench:
         self.rank, self.world = dist.get_rank(), dist.get_world_size()
         self.buffers = Buffers(device)
         self.can_be_late = not device.startswith("cuda")  # NCCL keeps messages in order
-        self.behind_s = perf_counter() - common_time()
+        common_s = common_time()  # which takes its time
+        self.behind_s = perf_counter() - common_s
         self.token = torch.zeros(1)
 
     def times_s(self, case: Case, repetitions: int) -> list[float]:
@@ -66,7 +67,9 @@ class Bench:
         if case.kind == "late" and not self.can_be_late:
             raise NotImplementedError(case.kind)
         warm_up = 1 if case.estimate_s > _LONG_S else 3
-        spans = [self._once(case) for _ in range(warm_up + repetitions)]
+        spans = [
+            self.once(PROGRAMS[case.kind](case, self.buffers)) for _ in range(warm_up + repetitions)
+        ]
         mine = torch.tensor(spans[warm_up:], dtype=torch.float64)
         everyone = [torch.empty_like(mine) for _ in range(self.world)]
         dist.all_gather(everyone, mine)
@@ -84,9 +87,8 @@ class Bench:
                 return nbytes / seconds[0]
             nbytes *= _PROBE_SPACING
 
-    def _once(self, case: Case) -> tuple[float, float]:
+    def once(self, program: Program) -> tuple[float, float]:
         """When this rank's part began and ended, on the common clock."""
-        program = PROGRAMS[case.kind](case, self.buffers)
         next(program, None)
         self._meet()
         start_s = perf_counter()

@@ -59,6 +59,19 @@ def stream(case: Case, buffers: Buffers) -> Program:
         _finish(_batch([(dist.isend, answer, first)]))
 
 
+def one_way(case: Case, buffers: Buffers) -> Program:
+    """A message, and no answer: the receiver's end counts."""
+    first, second = case.ranks
+    data = buffers.get("data", case.nbytes)
+    if dist.get_rank() == first:
+        yield
+        _finish(_batch([(dist.isend, data, second)]))
+    else:
+        arriving = _batch([(dist.irecv, data, first)])
+        yield
+        _finish(arriving)
+
+
 def both(case: Case, buffers: Buffers) -> Program:
     """A message each way at the same time."""
     data, arriving = buffers.get("data", case.nbytes), buffers.get("arriving", case.nbytes)
@@ -128,6 +141,7 @@ def _reduce_scatter(case: Case, buffers: Buffers, world: int) -> Callable[[], An
 PROGRAMS: dict[str, Callable[[Case, Buffers], Program]] = {
     "ping": ping,
     "stream": stream,
+    "one_way": one_way,
     "both": both,
     "late": late,
     "all_gather": _collective(_all_gather),

@@ -140,7 +140,7 @@ def _print_links(links: Sequence[Link]) -> None:
 
 _LINK_COLUMNS = (
     *("link", "from", "to", "rate", "efficiency", "payload", "latency", "per message"),
-    *("rendezvous", "one message", "pcie"),
+    *("rendezvous", "one message", "burst", "pcie"),
 )
 #: What most links have.
 _PLAIN = {
@@ -148,6 +148,7 @@ _PLAIN = {
     "per message": "0 s",
     "rendezvous": "0 s",
     "one message": "inf bit/s",
+    "burst": "0 B",
     "pcie": "no",
 }
 
@@ -166,6 +167,7 @@ def _cells(link: Link) -> tuple[str, ...]:
         speed(link),
         *(format_s(time_s) for time_s in (link.latency_s, link.message_s, link.ready_s)),
         format_rate(link.flow_bps),
+        format_bytes(link.burst_bytes),
         "yes" if link.pcie else "no",
     )
 

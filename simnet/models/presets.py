@@ -173,6 +173,38 @@ _OF_IMAGES = (
         decoder_flop=_DECODER_FLOP,
         source="Tencent-Hunyuan/HunyuanDiT-v1.2; Li et al. 2024; 77 CLIP, 256 T5 tokens",
     ),
+    Preset(
+        name="sd3.5-large", layers=38, hidden=2432, heads=38, channels=64,
+        text=Joint(tokens=333, channels=4096, ends=True),
+        width_px=1024, height_px=1024, forwards=2,
+        steps=28, encoder_flop=_T5_FLOP, decoder_flop=_DECODER_FLOP,
+        source="stabilityai/stable-diffusion-3.5-large, transformer/config.json",
+    ),
+    Preset(
+        name="flux.2-dev", layers=56, single_layers=48, hidden=6144, heads=48, mlp=18432,
+        gated=True, channels=128, modulation=Modulation(shared=True),
+        text=Joint(tokens=512, channels=15360, mlp=18432),
+        width_px=1024, height_px=1024,
+        steps=50, decoder_flop=_DECODER_FLOP,
+        source="black-forest-labs/FLUX.2-dev, transformer/config.json: 8 double, 48 single blocks",
+    ),
+    Preset(
+        # A prompt has as many tokens as it has; 256 stand for a long one.
+        name="qwen-image", layers=60, hidden=3072, heads=24, channels=64,
+        text=Joint(tokens=256, channels=3584),
+        width_px=1024, height_px=1024, forwards=2,
+        decoder_flop=_DECODER_FLOP,
+        source="Qwen/Qwen-Image, transformer/config.json; text length assumed",
+    ),
+    Preset(
+        # 30 layers for image and text together, and 2 that refine each alone.
+        name="z-image-turbo", layers=32, hidden=3840, heads=30, mlp=10240, gated=True, channels=64,
+        modulation=Modulation(parts=(1, 2, 4, 5), width=256),
+        text=Joint(tokens=128, channels=2560, shared=True),
+        width_px=1024, height_px=1024,
+        steps=9, decoder_flop=_DECODER_FLOP,
+        source="Tongyi-MAI/Z-Image-Turbo, transformer/config.json; text length assumed",
+    ),
 )  # fmt: skip
 
 _OF_VIDEOS = (
@@ -187,6 +219,13 @@ _OF_VIDEOS = (
         modulation=Modulation(width=512), text=Joint(tokens=226, channels=4096, shared=True),
         width_px=720, height_px=480, frames=49, token_frames=4, forwards=2,
         source="THUDM/CogVideoX-5b; Yang et al. 2024",
+    ),
+    Preset(
+        # It pairs frames of the latent, after one more to make their number even.
+        name="cogvideox1.5-5b", layers=42, hidden=3072, heads=48, channels=128,
+        modulation=Modulation(width=512), text=Joint(tokens=226, channels=4096, shared=True),
+        width_px=1360, height_px=768, frames=81, token_frames=8, forwards=2,
+        source="THUDM/CogVideoX1.5-5B, transformer/config.json",
     ),
     Preset(
         name="hunyuanvideo", layers=60, single_layers=40, hidden=3072, heads=24, channels=64,
@@ -207,6 +246,33 @@ _OF_VIDEOS = (
         source="Wan-AI/Wan2.1-T2V-14B; Wan Team 2025",
     ),
     Preset(
+        # Its encoder makes a 16th of a side, of which a token takes 2x2.
+        name="wan2.2-ti2v-5b", layers=30, hidden=3072, heads=24, mlp=14336, channels=192,
+        modulation=Modulation(shared=True), text=Cross(tokens=512, channels=4096),
+        width_px=1280, height_px=704, frames=121, token_px=32, token_frames=4, forwards=2,
+        source="Wan-AI/Wan2.2-TI2V-5B, config.json",
+    ),
+    Preset(
+        name="allegro", layers=32, hidden=2304, heads=24, channels=16,
+        modulation=Modulation(shared=True), text=Cross(tokens=512, channels=4096),
+        width_px=1280, height_px=720, frames=85, token_frames=4, forwards=2,
+        steps=100,
+        source="rhymes-ai/Allegro, transformer/config.json; 88 frames are 22 of the latent",
+    ),
+    Preset(
+        name="open-sora-2", layers=57, single_layers=38, hidden=3072, heads=24, channels=64,
+        text=Joint(tokens=512, channels=4096),
+        width_px=256, height_px=256, frames=129, token_frames=4, forwards=2,
+        source="hpcaitech/Open-Sora 2.0, configs: FLUX's blocks, HunyuanVideo's encoder",
+    ),
+    Preset(
+        # 204 frames are 36 of its latent, each a 16th of a side; a token is one place of it.
+        name="step-video-t2v", layers=48, hidden=6144, heads=48, channels=64,
+        modulation=Modulation(shared=True), text=Cross(tokens=397, channels=6144),
+        width_px=992, height_px=544, frames=36, forwards=2,
+        source="stepfun-ai/stepvideo-t2v; Ma et al. 2025; 77 CLIP, 320 other tokens",
+    ),
+    Preset(
         name="mochi-1", layers=48, hidden=3072, heads=24, mlp=8192, gated=True, channels=48,
         modulation=Modulation(parts=(1, 2, 4, 5)),
         text=Joint(tokens=256, channels=4096, width=1536, mlp=4096, ends=True),
@@ -224,13 +290,21 @@ PRESETS = {
 }  # fmt: skip
 
 #: What a name may be followed by: "flux.1-dev:width=2048:height=2048:text=256".
-PARAMETERS = {"width": "width_px", "height": "height_px", "frames": "frames", "text": "text"}
+PARAMETERS = {
+    "width": "width_px",
+    "height": "height_px",
+    "frames": "frames",
+    "text": "text",
+    "layers": "layers",
+    "single": "single_layers",
+}
 
 
 def preset(text: str) -> Preset:
     """A model's shape: a name of the table, then ":parameter=value" for what is to differ.
 
-    Parameters are width and height in pixels, frames, and text in tokens. Raises InputError for a
+    Parameters are width and height in pixels, frames, text in tokens, and layers, of which the last
+    `single` have attention and MLP side by side. Raises InputError for a
     name that is not in the table, a parameter or value that is not understood, and a shape that
     cannot be.
     """
@@ -250,6 +324,8 @@ def _changes(chosen: Preset, settings: list[str]) -> Iterator[tuple[str, object]
             raise unknown(f"parameter of {chosen.name}", parameter, PARAMETERS)
         if not value.isdecimal():
             raise InputError(f"{chosen.name}: {parameter} is {value!r}, expected an integer")
+        if parameter == "single" and chosen.single_layers == 0:
+            raise InputError(f"{chosen.name} has no single layers to set the number of")
         if parameter == "frames" and chosen.frames == 1:
             raise InputError(f"{chosen.name} draws one image; it has no frames to set")
         if parameter != "text":

@@ -10,10 +10,12 @@ from typing import Protocol
 import simpy
 
 from simnet.network.collectives.flow import Flow
-from simnet.network.collectives.selection import Selection
+from simnet.network.collectives.selection import Posted, Selection
+from simnet.network.connections import Connections, can_carry
 from simnet.network.fluid import Fluid, Side
 from simnet.network.network import Exchange
 from simnet.network.path import Hop, Path, Paths
+from simnet.network.tokens import Bucket
 from traces.units import bits
 
 Callback = Callable[[], None]
@@ -37,10 +39,13 @@ class Carrier:
         self.fluid = Fluid(env)
         self.sides: dict[str, Side] = {}
         self.ways: dict[tuple[int, int], Way] = {}
+        self.connections = Connections(self)
 
     def carry(self, exchange: Exchange) -> list[simpy.Event]:
         """Start the exchange's first flows; the others follow by themselves."""
         collectives = self.topology.collectives
+        if isinstance(collectives, Posted) and can_carry(exchange):
+            return self.connections.carry(exchange)
         if exchange.sizes is None:
             kind, ranks, nbytes, *_ = exchange
             rounds = collectives.rounds(kind, ranks, nbytes, self.topology)
@@ -53,25 +58,36 @@ class Carrier:
         way = self.ways.get((src, dst))
         if way is None:
             path = self.topology.path(src, dst)
-            sides = [self.side(hop) for hop in path.hops if hop.rate_bps < math.inf]
-            way = self.ways[src, dst] = Way(self, path, sides)
+            back = self._sides(dst, src) if path.acks else ()
+            way = self.ways[src, dst] = Way(self, path, self._sides(src, dst), back)
         return way
+
+    def _sides(self, src: int, dst: int) -> list[Side]:
+        """That slow a message down."""
+        hops = self.topology.path(src, dst).hops
+        return [self.side(hop) for hop in hops if hop.rate_bps < math.inf]
 
     def side(self, hop: Hop) -> Side:
         """The side of a link that this hop stands for."""
         if hop.name not in self.sides:
-            self.sides[hop.name] = Side(hop.name, hop.rate_bps)
+            bucket = None
+            if hop.burst_bytes:
+                bucket = Bucket(hop.rate_bps, bits(hop.burst_bytes), hop.peak_bps)
+            self.sides[hop.name] = Side(hop.name, hop.rate_bps, bucket, hop.contention)
         return self.sides[hop.name]
 
 
 class Way:
     """A path in use: the sides of its links that slow a message down."""
 
-    def __init__(self, carrier: Carrier, path: Path, sides: Sequence[Side]) -> None:
+    def __init__(
+        self, carrier: Carrier, path: Path, sides: Sequence[Side], back: Sequence[Side] = ()
+    ) -> None:
         self.env = carrier.env
         self.fluid = carrier.fluid
         self.path = path
         self.sides = sides
+        self.back = back  # what acknowledgements cross
 
     def send(self, nbytes: float, since_s: float, sent: Callback, arrived: Callback) -> None:
         """One message; tells when its last bit has left, and when it is there.
@@ -81,13 +97,16 @@ class Way:
         start_s = self.path.message_s
         if self.path.ready_s:
             start_s += max(0.0, since_s + self.path.ready_s - self.env.now)
-        transmit = partial(self._transmit, nbytes, sent, arrived)
+        transmit = partial(self.transmit, nbytes, sent, arrived)
         if start_s:
             then(self.env.timeout(start_s), transmit)
         else:
             transmit()
 
-    def _transmit(self, nbytes: float, sent: Callback, arrived: Callback) -> None:
+    def transmit(self, nbytes: float, sent: Callback, arrived: Callback) -> None:
+        """The bits of a message, from now on; tells as `send` does."""
+        if self.path.acks:
+            self.fluid.start(self.back, bits(nbytes * self.path.acks))
         delay_s = self.path.latency_s
 
         def left() -> None:

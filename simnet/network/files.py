@@ -116,15 +116,33 @@ def _uniform(entry: Fields, name: str, kind: type[Uniform]) -> Uniform:
             costs = {key: getattr(pattern, key) for key in _COSTS.values()}
             rate_bps = entry.rate("rate") if entry.has("rate") else pattern.rate_bps
             cap_bps = pattern.cap_bps
+            costs |= {key: getattr(pattern, key) for key in _OF_PACKETS}
         else:
             costs = dict.fromkeys(_COSTS.values(), 0.0)
             rate_bps, cap_bps = entry.rate("rate"), math.inf
         costs |= {field: entry.time(key) for key, field in _COSTS.items() if entry.has(key)}
         if entry.has("per_flow"):
             cap_bps = entry.rate("per_flow")
+        costs |= _of_packets(entry)
         efficiency = _part(entry, "efficiency")
         entry.finish()
         return kind(name, rate_bps * efficiency, cap_bps=cap_bps, **costs)
+
+
+_OF_PACKETS = ("burst_bytes", "peak_bps", "acks", "queue_bytes")
+
+
+def _of_packets(entry: Fields) -> dict[str, float]:
+    """What passes at once after a rest, and what goes back, where the table says so."""
+    numbers = {}
+    for key in ("burst_bytes", "queue_bytes"):
+        if entry.has(key):
+            numbers[key] = entry.number(key, above=-1)
+    if entry.has("peak"):
+        numbers["peak_bps"] = entry.rate("peak")
+    if entry.has("acks"):
+        numbers["acks"] = entry.number("acks", above=-1, at_most=1)
+    return numbers
 
 
 #: Times, by their keys in a file.
@@ -166,7 +184,10 @@ def _link(entry: Fields) -> list[Link]:
     rate_bps = entry.rate("rate")
     numbers: dict[str, Any] = {field: entry.time(key, "0s") for key, field in _COSTS.items()}
     numbers["flow_bps"] = entry.rate("per_flow", "inf")
+    numbers |= _of_packets(entry)
     numbers["efficiency"] = _part(entry, "efficiency")
+    if entry.has("contention"):
+        numbers["contention"] = entry.number("contention", above=-1)
     numbers["half_duplex"], numbers["pcie"] = _DUPLEX[duplex], entry.flag("pcie")
     entry.finish()
     with entry.at():

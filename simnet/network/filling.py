@@ -17,6 +17,7 @@ from typing import Any
 import simpy
 from simpy.events import PENDING
 
+from simnet.network.tokens import Bucket
 from traces.errors import InputError
 
 #: Levels that differ by less than this factor are one: sums in another order round differently.
@@ -27,18 +28,23 @@ class Side:
     """One direction of a link, or a medium that both directions share; known by identity.
 
     Raises InputError unless `rate_bps` > 0; it may be infinite. `Fluid.set_rate` changes it.
+    With a `bucket`, `rate_bps` is what it carries at the moment.
     """
 
     __slots__ = (
-        "active", "crossings", "flows", "name", "owner", "pull", "rate_bps", "room", "round",
-        "weighted",
+        "active", "bucket", "contention", "crossings", "flows", "name", "owner", "pull",
+        "rate_bps", "room", "round", "weighted",
     )  # fmt: skip
 
-    def __init__(self, name: str, rate_bps: float) -> None:
+    def __init__(
+        self, name: str, rate_bps: float, bucket: Bucket | None = None, contention: float = 0.0
+    ) -> None:
         if not rate_bps > 0:
             raise InputError(f"side {name!r}: rate_bps is {rate_bps}, expected > 0")
         self.name = name
-        self.rate_bps = rate_bps
+        self.rate_bps = rate_bps if bucket is None else bucket.peak_bps
+        self.bucket = bucket
+        self.contention = contention  # see Hop
         self.owner: object = None  # the Fluid that uses it
         self.flows: dict[Flow, int] = {}  # how often each crosses it
         self.crossings = 0  # the sum of these
@@ -48,6 +54,11 @@ class Side:
         self.active = 0  # crossings by flows that have no rate yet
         self.pull = 0.0  # their weight
         self.room = 0.0  # what is left for them, in bit/s
+
+    @property
+    def lasting_bps(self) -> float:
+        """What it carries for as long as it must."""
+        return self.rate_bps if self.bucket is None else self.bucket.rate_bps
 
     def __repr__(self) -> str:
         return f"Side({self.name!r}, {self.rate_bps})"
@@ -165,6 +176,8 @@ def _fill(flows: list[Flow], sides: list[Side], number: int) -> list[Flow]:
     for side in sides:
         if side.active:
             room = side.rate_bps
+            if side.contention:
+                room /= 1 + side.contention * (len(side.flows) - 1)
             if side.active < side.crossings:
                 mixed.append(side)
                 room = max(0.0, room - _kept(side, number))

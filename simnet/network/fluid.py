@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, count
 
 import simpy
 from simpy.events import NORMAL, EventPriority
@@ -24,7 +25,7 @@ class Fluid:
     Rates are weighted max-min fair (see filling.py) and change at the end of an instant in which
     flows start or end, or a side's rate changes: once for all of them, and only where it matters.
     Between changes nothing happens. A flow that nothing disturbs ends at start + bits / rate, to
-    the bit.
+    the bit. Where a side has a token bucket, its running out of tokens is such a change, too.
     """
 
     def __init__(self, env: simpy.Environment) -> None:
@@ -38,6 +39,10 @@ class Fluid:
         self._due: dict[float, list[Flow]] = {}  # by when they end, or were to end once
         self._ends: list[float] = []  # heap of these times
         self._alarm = Alarm(env, self._end_due)
+        self._has_buckets = False
+        self._numbers = count()
+        self._empties: list[tuple[float, int, Side]] = []  # heap of when a bucket is, or was to be
+        self._drained = Alarm(env, self._empty_due)
 
     def start(
         self,
@@ -84,7 +89,12 @@ class Fluid:
             raise InputError(f"side {side.name!r}: rate_bps is {rate_bps}, expected 0 or more")
         if side.owner is not self:
             self._own(side)
-        side.rate_bps = rate_bps
+        if side.bucket is None:
+            side.rate_bps = rate_bps
+        else:
+            self._pour(side)  # at the old rate until now
+            side.bucket.rate_bps = rate_bps
+            side.rate_bps = side.bucket.flow(side.bucket.inflow_bps, self.env.now)
         self._resized.append(side)
         if not self._settling:
             self._settle_later()
@@ -93,6 +103,7 @@ class Fluid:
         if side.owner is not None:
             raise InputError(f"side {side.name!r} is part of another simulation; make a new one")
         side.owner = self
+        self._has_buckets |= side.bucket is not None
 
     def _settle_later(self) -> None:
         """Divide anew when all that happens in this instant has happened."""
@@ -105,11 +116,14 @@ class Fluid:
             seeds += side.flows
         self._divisions += 1
         now_s = self.env.now
-        for flow in share(seeds, changed, self._divisions):
+        divided = share(seeds, changed, self._divisions)
+        for flow in divided:
             if flow.share_bps != flow.rate_bps:
                 self._change(flow, now_s)
         self._started, self._changed, self._resized = [], [], []
         self._settling = False
+        if self._has_buckets:
+            self._pour_all(chain(changed, *(flow.route for flow in divided)))
         self._arm()
 
     def _change(self, flow: Flow, now_s: float) -> None:
@@ -128,6 +142,47 @@ class Fluid:
             heapq.heappush(self._ends, end_s)
         else:
             due.append(flow)
+
+    def _pour_all(self, sides: Iterable[Side]) -> None:
+        """Tell the buckets of these sides what comes in from now on."""
+        for side in dict.fromkeys(sides):
+            if side.bucket is not None:
+                self._pour(side)
+        self._arm_drained()
+
+    def _pour(self, side: Side) -> None:
+        bucket = side.bucket
+        assert bucket is not None
+        inflow_bps = sum(times * flow.rate_bps for flow, times in side.flows.items())
+        rate_bps = bucket.flow(inflow_bps, self.env.now)
+        if bucket.empty_s < math.inf:
+            heapq.heappush(self._empties, (bucket.empty_s, next(self._numbers), side))
+        if rate_bps < side.rate_bps:  # where it may carry more, nobody was waiting for that
+            self._resized.append(side)
+            if not self._settling:
+                self._settle_later()
+        side.rate_bps = rate_bps
+
+    def _empty_due(self) -> None:
+        """Slow down the sides whose tokens are used up now."""
+        while self._empties and self._empties[0][0] <= self.env.now:
+            empty_s, _, side = heapq.heappop(self._empties)
+            assert side.bucket is not None
+            if side.bucket.empty_s == empty_s:
+                self._pour(side)
+        self._arm_drained()
+
+    def _arm_drained(self) -> None:
+        """Be woken when the next bucket is empty."""
+        empties = self._empties
+        while empties:
+            empty_s, _, side = empties[0]
+            assert side.bucket is not None
+            if side.bucket.empty_s == empty_s:
+                self._drained.set(empty_s)
+                return
+            heapq.heappop(empties)
+        self._drained.clear()
 
     def _arm(self) -> None:
         """Be woken when the next flow ends."""

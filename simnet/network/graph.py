@@ -168,6 +168,8 @@ class Graph:
             sum(link.message_s for link in route),
             sum(link.ready_s for link in route),
             min((link.flow_bps for link in route), default=math.inf),
+            max((link.acks for link in route), default=0.0),
+            max((link.queue_bytes for link in route), default=0.0),
         )
 
 

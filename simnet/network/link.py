@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import KW_ONLY, dataclass
 
-from simnet.network.path import Hop
+from simnet.network.path import PEAK_BPS, Hop
 from traces.errors import InputError
 
 
@@ -15,8 +15,10 @@ class Link:
 
     Payload moves at `rate_bps` times `efficiency`. `flow_bps` is the most that one message gets.
     A message over it costs `message_s` at the sender, `ready_s` of rendezvous and `latency_s`
-    on the way. `pcie` says that it is part of a PCIe tree. Raises InputError for a number that
-    makes no sense.
+    on the way. `burst_bytes` of payload pass each way at `peak_bps` after a rest, as through a
+    token bucket. While k messages cross a side at once, all together get 1/(1 + contention (k - 1))
+    of its rate. `acks` bytes go back for each one of a message, to acknowledge it. `pcie` says that
+    it is part of a PCIe tree. Raises InputError for a number that makes no sense.
     """
 
     name: str
@@ -28,6 +30,11 @@ class Link:
     ready_s: float = 0.0
     efficiency: float = 1.0
     flow_bps: float = math.inf
+    burst_bytes: float = 0.0
+    peak_bps: float = PEAK_BPS
+    acks: float = 0.0
+    queue_bytes: float = 0.0
+    contention: float = 0.0
     half_duplex: bool = False
     pcie: bool = False
 
@@ -47,6 +54,12 @@ class Link:
             message_s=self.message_s,
             ready_s=self.ready_s,
         )
+        hop = self.hop(self.ends[0])
+        check_packets(f"link {self.name!r}", hop, self.acks, self.queue_bytes)
+        if not 0 <= self.contention < math.inf:
+            raise InputError(
+                f"link {self.name!r}: contention is {self.contention}, expected 0 or more, finite"
+            )
 
     @property
     def payload_bps(self) -> float:
@@ -60,10 +73,10 @@ class Link:
 
     def hop(self, start: str) -> Hop:
         """The side that a message from this end crosses."""
-        if self.half_duplex:
-            return Hop(self.name, self.payload_bps)
-        side = ">" if start == self.ends[0] else "<"
-        return Hop(f"{self.name} {side}", self.payload_bps)
+        name = self.name
+        if not self.half_duplex:
+            name += " >" if start == self.ends[0] else " <"
+        return Hop(name, self.payload_bps, self.burst_bytes, self.peak_bps, self.contention)
 
     def other(self, end: str) -> str:
         """The node at the other end."""
@@ -101,3 +114,17 @@ def check_numbers(what: str, **numbers: float) -> None:
             raise InputError(f"{what}: {name} is {value}, expected > 0")
         if name.endswith("_s") and not 0 <= value < math.inf:
             raise InputError(f"{what}: {name} is {value}, expected 0 or more, finite")
+
+
+def check_packets(what: str, hop: Hop, acks: float, queue_bytes: float) -> None:
+    """Raises InputError for bytes below 0 or infinite, and for a burst that is no faster."""
+    for name, value in (("acks", acks), ("queue_bytes", queue_bytes)):
+        if not 0 <= value < math.inf:
+            raise InputError(f"{what}: {name} is {value}, expected 0 or more, finite")
+    if not 0 <= hop.burst_bytes < math.inf:
+        raise InputError(f"{what}: burst_bytes is {hop.burst_bytes}, expected 0 or more, finite")
+    if hop.burst_bytes and hop.rate_bps < math.inf and not hop.rate_bps <= hop.peak_bps < math.inf:
+        raise InputError(
+            f"{what}: peak_bps is {hop.peak_bps}, expected at least the rate, "
+            f"{hop.rate_bps}, and finite"
+        )

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from simnet.network.graph import Graph
+from simnet.network.machine_published import PUBLISHED
 from simnet.network.machines import Like, hosts, like, nvswitch_machine, pcie_machine
 from traces.units import GB, bits
 
@@ -166,6 +167,7 @@ def _nvswitch(name: str, gbytes: float, rate: str) -> Graph:
 
 MACHINES: tuple[Graph, ...] = (
     *_generations(),
+    *PUBLISHED,
     _L20,
     _4090,
     _nvswitch("8xa100-nvlink3", 235, "bus bandwidth of an all-reduce on A100"),

@@ -97,7 +97,7 @@ def as_graph(topology: Topology, ranks: int) -> Graph:
         links = _islands(topology, places)
     elif isinstance(topology, Medium):
         # Its links are no limit; what they share is.
-        free = replace(_half(topology), rate_bps=math.inf)
+        free = replace(_half(topology), rate_bps=math.inf, burst_bytes=0.0)
         links = [_link(free, f"link{n}", place, "medium") for n, place in enumerate(places)]
         switches = (Switch("medium", topology.rate_bps),)
     else:
@@ -135,4 +135,8 @@ def _half(of: Links | Medium) -> Like:
         message_s=of.message_s / 2,
         ready_s=of.ready_s / 2,
         flow_bps=of.cap_bps,
+        burst_bytes=of.burst_bytes,
+        peak_bps=of.peak_bps,
+        acks=of.acks,
+        queue_bytes=of.queue_bytes,
     )

@@ -12,8 +12,8 @@ import simpy
 from simnet.network.carriage import Carrier
 from simnet.network.collectives.selection import RING, Selection
 from simnet.network.graph import Graph
-from simnet.network.link import check_numbers
-from simnet.network.path import Hop, Path
+from simnet.network.link import check_numbers, check_packets
+from simnet.network.path import PEAK_BPS, Hop, Path
 from traces.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,12 +33,18 @@ class _Uniform:
     cap_bps: float = math.inf
     conditions: Conditions | None = None
     source: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    burst_bytes: float = 0.0
+    peak_bps: float = PEAK_BPS
+    acks: float = 0.0
+    queue_bytes: float = 0.0
 
     def __post_init__(self) -> None:
         numbers = {
             name: value for name, value in vars(self).items() if name.endswith(("_bps", "_s"))
         }
         check_numbers(f"network {self.name!r}", **numbers)
+        hop = self._hop("any")
+        check_packets(f"network {self.name!r}", hop, self.acks, self.queue_bytes)
 
     def hops(self, src: int, dst: int) -> tuple[Hop, ...]:
         """The links that a message crosses."""
@@ -47,11 +53,15 @@ class _Uniform:
     def path(self, src: int, dst: int) -> Path:
         """These links, and the costs that all messages have."""
         hops = self.hops(src, dst)
-        return Path(hops, self.latency_s, self.message_s, self.ready_s, self.cap_bps)
+        costs = self.latency_s, self.message_s, self.ready_s, self.cap_bps, self.acks
+        return Path(hops, *costs, self.queue_bytes)
 
     def traffic(self, env: simpy.Environment) -> Carrier:
         """All links idle."""
         return Carrier(self, env)
+
+    def _hop(self, name: str) -> Hop:
+        return Hop(name, self.rate_bps, self.burst_bytes, self.peak_bps)
 
 
 class Links(_Uniform):
@@ -60,14 +70,16 @@ class Links(_Uniform):
     Messages that cross a side of a link share it max-min fairly. `latency_s` is from the sender's
     last bit to the receiver's; `message_s` is what a sender does for a message before its first
     bit; `ready_s` is how long a receiver's readiness takes to reach the sender, which waits for it
-    (0: it does not). No message is faster than `cap_bps`, however idle the links. `conditions` are
-    kept for whoever simulates; `source` says what the numbers are from. Raises InputError for a
-    number that makes no sense.
+    (0: it does not). No message is faster than `cap_bps`, however idle the links. `burst_bytes`
+    pass each side of a link at `peak_bps` after a rest, as through a token bucket. For each byte of
+    a message `acks` of one go back, to acknowledge it, and `queue_bytes` of each connection stand
+    in front of a busy link (see connections.py). `conditions` are kept for whoever simulates;
+    `source` says what the numbers are from. Raises InputError for a number that makes no sense.
     """
 
     def hops(self, src: int, dst: int) -> tuple[Hop, ...]:
         """Out of one link and into another."""
-        return Hop(f"rank {src} out", self.rate_bps), Hop(f"rank {dst} in", self.rate_bps)
+        return self._hop(f"rank {src} out"), self._hop(f"rank {dst} in")
 
 
 class Medium(_Uniform):
@@ -79,7 +91,7 @@ class Medium(_Uniform):
     def hops(self, src: int, dst: int) -> tuple[Hop, ...]:
         """The medium."""
         del src, dst
-        return (Hop("medium", self.rate_bps),)
+        return (self._hop("medium"),)
 
 
 @dataclass(frozen=True)
@@ -113,14 +125,22 @@ class Islands:
         if here == there:
             return way
         out, into = way.hops
-        rate_bps = self.between.rate_bps
-        cut = Hop(f"island {here} out", rate_bps), Hop(f"island {there} in", rate_bps)
+        cut = [
+            hop._replace(name=name)
+            for hop, name in zip(
+                self.between.hops(here, there),
+                (f"island {here} out", f"island {there} in"),
+                strict=True,
+            )
+        ]
         return Path(
             (out, *cut, into),
             way.latency_s + self.between.latency_s,
             way.message_s + self.between.message_s,
             way.ready_s + self.between.ready_s,
             min(way.cap_bps, self.between.cap_bps),
+            max(way.acks, self.between.acks),
+            max(way.queue_bytes, self.between.queue_bytes),
         )
 
     def traffic(self, env: simpy.Environment) -> Carrier:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simnet.network.collectives.selection import RING
+from simnet.network.path import PEAK_BPS
 from simnet.network.topology import Links, Medium
 from traces.errors import InputError
 from traces.files import replacing
@@ -36,7 +37,7 @@ def dump_links(network: Links | Medium) -> str:
             "written; save it without them, and add their tables to the file"
         )
     kind = "medium" if isinstance(network, Medium) else "links"
-    numbers = {"rate": rate_text(network.rate_bps)}
+    numbers: dict[str, Any] = {"rate": rate_text(network.rate_bps)}
     times = {
         "latency": network.latency_s,
         "message": network.message_s,
@@ -45,6 +46,10 @@ def dump_links(network: Links | Medium) -> str:
     numbers |= {key: time_text(time_s) for key, time_s in times.items() if time_s}
     if network.cap_bps < math.inf:
         numbers["per_flow"] = rate_text(network.cap_bps)
+    packets = ("acks", "burst_bytes", "queue_bytes")
+    numbers |= {key: value for key in packets if (value := getattr(network, key))}
+    if network.peak_bps != PEAK_BPS:
+        numbers["peak"] = rate_text(network.peak_bps)
     parts = [f"name = {_value(network.name, 'name')}", _table(kind, numbers)]
     if network.collectives != RING:
         parts.append(_table("collectives", {"algorithms": network.collectives.name}))

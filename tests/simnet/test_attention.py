@@ -49,7 +49,7 @@ def test_attention_is_what_its_definition_says() -> None:
     torch.testing.assert_close(lse.double(), expected_lse, rtol=1e-5, atol=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 10_000),
     cuts=st.sets(st.integers(1, KEYS - 1), max_size=6),

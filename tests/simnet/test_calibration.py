@@ -189,9 +189,10 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
 
 
 def test_a_bucket_s_burst_is_seen_and_does_not_spoil_the_rate() -> None:
-    """It is told of in a note, for the model has none."""
+    """It is told of in a note, and the network has it."""
     found = fit(synthetic(burst_bytes=20_000))
 
+    assert found.network("test", {}).burst_bytes == found.numbers.burst_bytes.value
     assert found.numbers.rate_bps.value == pytest.approx(RATE_BPS, rel=0.01)
     assert found.numbers.burst_bytes.value == pytest.approx(20_000, rel=0.3)
     assert any("token bucket" in note for note in found.notes)

@@ -44,7 +44,7 @@ def lowered(name: str, ranks: Sequence[int], nbytes: float) -> list[Round]:
 
 @lowerings
 @given(count=counts, data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_other_ranks_do_the_same_under_other_names(
     name: str, count: int, data: st.DataObject
 ) -> None:
@@ -57,7 +57,7 @@ def test_other_ranks_do_the_same_under_other_names(
 
 @lowerings
 @given(count=counts, nbytes=st.integers(0, 10**12))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_flows_join_two_members_and_are_linear_in_the_bytes(
     name: str, count: int, nbytes: int
 ) -> None:
@@ -79,7 +79,7 @@ def test_one_rank_alone_has_nothing_to_do(name: str) -> None:
 
 @pytest.mark.parametrize("name", PLAIN)
 @given(count=counts, chunks=st.integers(1, 9))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_chunks_move_the_same_bytes_in_a_round_more_for_each(
     name: str, count: int, chunks: int
 ) -> None:

@@ -41,7 +41,7 @@ def matrices(draw: st.DrawFn) -> list[list[int]]:
 
 
 @given(matrices())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_all_to_all_of_sizes_moves_just_these_and_no_slower_than_its_bound(
     sizes: list[list[int]],
 ) -> None:
@@ -98,7 +98,7 @@ def test_every_selection_carries_equal_sizes_as_it_carries_equal_parts(
 
 
 @given(st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_algorithm_brings_each_rank_what_is_for_it(data: st.DataObject) -> None:
     """Of what others send, it gets more than its own by just what it passes on."""
     row = st.lists(st.integers(0, 9), min_size=6, max_size=6)

@@ -61,7 +61,7 @@ def test_the_file_in_the_docs_means_what_they_say(tmp_path: Path) -> None:
         (Straggler(2, 1.5),),
         (
             Background(200e6, ranks=(0, 1), spells=Recurring(10e-3, 40e-3)),
-            Background(50e6, ("rank 3 in",)),
+            Background(50e6, ("rank 3 in",), paced=True),
         ),
         (
             Degradation(("rank 1 out", "rank 1 in"), 0.5),

@@ -252,12 +252,13 @@ def test_spells_at_random_depend_on_the_time_and_not_on_who_uses_the_link(
         (Background(8 * BYTES_PER_S, (OUT,), spells=Once(2.0, 8.0)), 13.0),
         (Background(8 * BYTES_PER_S, ranks=(1, 0)), 10.0),  # the other direction
         (Background(2 * BYTES_PER_S, (OUT, OUT)), 10 / 0.75),  # named twice is named
+        (Background(6 * BYTES_PER_S, (OUT,), paced=True), 40.0),  # its rate, not half
     ],
 )
 def test_background_takes_its_fair_share(background: Background, left_s: float) -> None:
     """Of 10 s worth of bytes; and when they are there, all is over."""
     network = with_links(background=(background,))
-    assert sent(network, 10 * BYTES_PER_S)[0] == pytest.approx(left_s, rel=1e-14)
+    assert sent(network, 10 * BYTES_PER_S)[0] == pytest.approx(left_s, rel=1e-6)
 
 
 def test_conditions_know_the_hops_of_every_topology() -> None:
@@ -362,7 +363,7 @@ def test_a_condition_draws_nothing_that_another_would_have_drawn() -> None:
     assert [ours(1.0) for _ in range(5)] == [theirs(1.0) for _ in range(5)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.floats(1e-7, 1e-2), st.floats(1, 50), st.integers(0, 1000))
 def test_more_jitter_never_makes_a_ring_faster(mean_s: float, times: float, seed: int) -> None:
     """By the same draws: every rank's messages come in a fixed order on links of their own."""

@@ -212,7 +212,8 @@ def test_costs_on_the_way_add_up_and_the_slowest_cap_holds() -> None:
     )
     path = graph(*links, switches=(Switch("s", 6.0, 64.0),)).path(0, 1)
 
-    assert path == ((Hop("a-s >", 8.0), Hop("s", 6.0), Hop("s-b >", 8.0)), 73.0, 18.0, 36.0, 3.0)
+    hops = (Hop("a-s >", 8.0), Hop("s", 6.0), Hop("s-b >", 8.0))
+    assert path[:5] == (hops, 73.0, 18.0, 36.0, 3.0)
 
 
 def test_a_full_duplex_link_carries_both_directions_and_a_half_duplex_one_shares() -> None:

@@ -146,7 +146,7 @@ class TestNamespaces:
     def test_a_lab_that_cannot_be_made_leaves_nothing(self) -> None:
         """The second host's name is taken; the switch and the first host were there already."""
         site = Lab([Host(1e8), Host(1e8)])
-        taken = site.command(1, [])[3]
+        taken = site.command(1, [])[-1]
         subprocess.run(["ip", "netns", "add", taken], check=True)
         with pytest.raises(RunError, match="File exists"), site:
             raise AssertionError

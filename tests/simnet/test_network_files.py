@@ -103,7 +103,7 @@ def test_a_graph_has_switches_routes_and_memory(tmp_path: Path) -> None:
     graph = load(written(tmp_path, text))
 
     by_hand = (Hop("a-s >", 1e9), Hop("s", 3e9), Hop("b-s <", 1e9))
-    assert graph.path(0, 1) == (by_hand, 2e-6, 0.0, 0.0, 1e6)
+    assert graph.path(0, 1)[:5] == (by_hand, 2e-6, 0.0, 0.0, 1e6)
     staged = load(written(tmp_path, text[: text.index("[[route]]")]))
     names = ["a-s >", "s", "channels", "channels", "s", "b-s <"]
     assert [hop.name for hop in staged.path(0, 1).hops] == names

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from scipy.stats import kendalltau
 
+import simnet
 from simnet.cli import BAD_INPUT, OK, call
 from simnet.commands.run import suited
 from simnet.costs import Roofline, Scaled
@@ -29,7 +30,7 @@ from simnet.schedules.named import on_gpu, schedule
 from simnet.schedules.single import Single
 from traces.summary import summarize
 
-TABLE = Path(__file__).parents[1] / "data" / "compactfusion_latency.csv"
+TABLE = Path(simnet.__file__).parent / "validation" / "data" / "compactfusion_latency.csv"
 FLUX = ["predict", "--model", "flux.1-dev", "--gpu", "l20", "--dtype", "float16", "--json"]
 
 

@@ -122,7 +122,7 @@ def test_the_docs_have_every_algorithm_and_selection() -> None:
     ("text", "said"),
     [
         ("ncl", "unknown selection of collectives 'ncl': did you mean 'nccl'"),
-        ("", "unknown selection of collectives '': there are gloo, nccl, ring"),
+        ("", "unknown selection of collectives '': there are gloo, gloo-posted, nccl, ring"),
         ("nccl,all_reduce=tre", "unknown algorithm for all_reduce: 'tre': did you mean 'tree'"),
         ("nccl,all_reduce=", "unknown algorithm for all_reduce: ''"),
         ("nccl,send=hierarchical:4", "unknown algorithm for send: 'hierarchical'"),

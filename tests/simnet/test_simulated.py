@@ -33,7 +33,7 @@ links = st.builds(
 schedules = st.sampled_from([RingAttention(), DistriFusion(), DistriFusion(warmup_steps=2)])
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(links, schedules)
 def test_the_same_inputs_give_the_same_trace_to_the_bit(net: Links, chosen: Schedule) -> None:
     """Every column of every row."""
@@ -41,7 +41,7 @@ def test_the_same_inputs_give_the_same_trace_to_the_bit(net: Links, chosen: Sche
     pd.testing.assert_frame_equal(first.ops, second.ops, check_exact=True)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(links, schedules)
 def test_four_times_all_times_gives_exactly_four_times_every_time_stamp(
     net: Links, chosen: Schedule
@@ -54,7 +54,7 @@ def test_four_times_all_times_gives_exactly_four_times_every_time_stamp(
         pd.testing.assert_series_equal(slowed[column], 4 * trace[column], check_exact=True)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(links, schedules)
 def test_a_replay_on_the_same_network_gives_the_same_trace_to_the_bit(
     net: Links, chosen: Schedule
@@ -66,7 +66,7 @@ def test_a_replay_on_the_same_network_gives_the_same_trace_to_the_bit(
     assert summarize(again).total_s == summarize(trace).total_s
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(links, schedules)
 def test_a_replay_on_the_recorded_network_gives_back_the_duration(
     net: Links, chosen: Schedule
@@ -77,7 +77,7 @@ def test_a_replay_on_the_recorded_network_gives_back_the_duration(
     assert summarize(again).total_s == pytest.approx(summarize(trace).total_s, rel=1e-9)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(links, schedules)
 def test_a_run_takes_at_least_its_compute_and_at_most_compute_and_transfers_in_turn(
     net: Links, chosen: Schedule
@@ -94,7 +94,7 @@ def test_a_run_takes_at_least_its_compute_and_at_most_compute_and_transfers_in_t
         assert rank.total_s == pytest.approx(parts, rel=1e-9)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(links, schedules, st.floats(1, 100))
 def test_a_faster_link_never_hurts(net: Links, chosen: Schedule, factor: float) -> None:
     """True here, where ranks are alike and every link has one user at a time."""

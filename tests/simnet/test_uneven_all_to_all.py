@@ -92,7 +92,6 @@ def test_each_rank_gets_its_rows_of_everybodys_in_group_order() -> None:
     assert torch.equal(torch.cat(got[1]), expected)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5).flatmap(matrices))
 def test_no_row_is_lost_doubled_or_changed(rows: list[list[int]]) -> None:
     """On real tensors, and by shape on meta ones."""
@@ -295,7 +294,7 @@ def run_script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # it starts processes three times
-@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=2, phases=[Phase.explicit, Phase.generate])
 @given(
     st.integers(2, 4).flatmap(lambda ranks: st.lists(matrices(ranks), min_size=4, max_size=6)),
 )

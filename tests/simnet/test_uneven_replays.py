@@ -93,7 +93,7 @@ def recording(programs: Sequence[Program], network: Network = LINKS, steps: int 
     return Trace(run, table(play(programs, steps, took, network, Observer())[0]))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(worlds())
 def test_a_replay_exchanges_the_same_bytes_between_the_same_ranks(
     world: tuple[int, list[Turn]],

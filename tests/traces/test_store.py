@@ -288,9 +288,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
     return table(operations)
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ops=tables())
 def test_any_table_survives_the_disk(
     tmp_path_factory: pytest.TempPathFactory, run: Run, ops: pd.DataFrame

@@ -15,12 +15,21 @@ from simnet.network.collectives.flow import Lowering, Round, Sizes, Uneven
 from simnet.network.collectives.hierarchical import HIERARCHICAL, on_hosts
 from simnet.network.collectives.nccl import NCCL
 from simnet.network.collectives.overlay import pipelined
-from simnet.network.collectives.selection import GLOO, RING, Efficient, Selection, algorithms
+from simnet.network.collectives.selection import (
+    GLOO,
+    GLOO_POSTED,
+    RING,
+    Efficient,
+    Selection,
+    algorithms,
+)
 from simnet.network.path import Paths
 from traces.errors import InputError, unknown
 
 #: What the text of a selection begins with.
-SELECTIONS: dict[str, Selection] = {chosen.name: chosen for chosen in (RING, GLOO, NCCL)}
+SELECTIONS: dict[str, Selection] = {
+    chosen.name: chosen for chosen in (RING, GLOO, GLOO_POSTED, NCCL)
+}
 
 
 @dataclass(frozen=True)

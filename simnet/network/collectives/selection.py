@@ -131,6 +131,15 @@ class Efficient:
         return self.selection.uneven(ranks, divided(sizes, self.efficiency.get("all_to_all", 1)))
 
 
+@dataclass(frozen=True)
+class Posted(Fixed):
+    """The same, but that ranks post what posted.py says they do, each pair over one connection.
+
+    What waits for a peer's readiness waits for all that the peer has been sending it. Kinds that
+    posted.py has no program for go in rounds.
+    """
+
+
 #: What uses bandwidth best on links of their own.
 RING = Fixed(
     "ring",
@@ -160,3 +169,6 @@ GLOO = Fixed(
         "broadcast": tree.eager_broadcast,
     },
 )
+
+#: The same, operation by operation: who is late decides whose data goes first.
+GLOO_POSTED = Posted("gloo-posted", GLOO.lowerings)

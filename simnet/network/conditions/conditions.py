@@ -96,13 +96,16 @@ class Background:
     """Somebody else's flow, which takes up to `rate_bps` of the links on its way while it lasts.
 
     It goes over the hops of these names, each once, or over those between these two ranks; raises
-    InputError unless one of both is given.
+    InputError unless one of both is given. It shares the links as one more message does; or, if
+    `paced`, it takes its rate whatever else there is, as calls and video over UDP do, until it has
+    the whole link.
     """
 
     rate_bps: float
     hops: tuple[str, ...] = ()
     ranks: tuple[int, int] | None = None
     spells: Spells = ALWAYS
+    paced: bool = False
     where: str = _where("background")
 
     def __post_init__(self) -> None:
@@ -115,7 +118,8 @@ class Background:
         way = "over " + ", ".join(self.hops)
         if self.ranks is not None:
             way = f"from rank {self.ranks[0]} to rank {self.ranks[1]}"
-        return f"other traffic of up to {format_rate(self.rate_bps)} {way}, {self.spells}"
+        what = "paced" if self.paced else "other"
+        return f"{what} traffic of up to {format_rate(self.rate_bps)} {way}, {self.spells}"
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ def _background(entry: Fields) -> Background:
     if entry.has("src") or entry.has("dst"):
         ranks = entry.count("src", least=0), entry.count("dst", least=0)
     hops = tuple(entry.texts("hops", []))
-    return Background(entry.rate("rate"), hops, ranks, _spells(entry), where=entry.where)
+    paced = entry.flag("paced")
+    return Background(entry.rate("rate"), hops, ranks, _spells(entry), paced, where=entry.where)
 
 
 def _degradation(entry: Fields) -> Degradation:

@@ -88,7 +88,8 @@ class _Disturbed(Carrier):
         self.parts = 0  # of the exchanges under way, that a rank has yet to end
         for number, each in enumerate(under.conditions.background):
             sides = [self.side(hop) for hop in under.sites.route(each)]
-            self.weather.load(self._toggle(each.spells, _BACKGROUND, number), sides, each.rate_bps)
+            toggle = self._toggle(each.spells, _BACKGROUND, number)
+            self.weather.load(toggle, sides, each)
         numbers = {_DEGRADATION: count(), _OUTAGE: count()}
         for fault in under.conditions.degradations:
             sides = [self.side(hop) for hop in under.sites.named(fault)]
@@ -131,13 +132,13 @@ class _Late(Way):
     """A path in use, on which each message arrives later than it would."""
 
     def __init__(self, carrier: Carrier, way: Way, draw: Callable[[], float]) -> None:
-        super().__init__(carrier, way.path, way.sides)
+        super().__init__(carrier, way.path, way.sides, way.back)
         self.draw = draw
 
-    def send(self, nbytes: float, since_s: float, sent: Callback, arrived: Callback) -> None:
-        """See Way; numbers are drawn in the order in which messages are sent."""
+    def transmit(self, nbytes: float, sent: Callback, arrived: Callback) -> None:
+        """See Way; numbers are drawn in the order in which messages begin."""
         later_s = self.draw()
-        super().send(nbytes, since_s, sent, lambda: then(self.env.timeout(later_s), arrived))
+        super().transmit(nbytes, sent, lambda: then(self.env.timeout(later_s), arrived))
 
 
 def _gamma(rng: np.random.Generator, mean: float, variation: float) -> Callable[[], float]:

@@ -8,11 +8,14 @@ from typing import NamedTuple
 
 import simpy
 
+from simnet.network.conditions.conditions import Background
 from simnet.network.conditions.spells import Toggle
 from simnet.network.fluid import Alarm, Fluid, Side
 
 #: More than any background flow gets through: such a flow never ends, it only stands still.
 _ENDLESS_BITS = 1e300
+#: The weight of a flow that takes its rate before others get theirs.
+_FIRST = 1e6
 
 
 class Load(NamedTuple):
@@ -47,19 +50,20 @@ class Weather:
         self.idle_bps: dict[Side, float] = {}  # of sides with faults, when all is well
         self.alarm = Alarm(env, self._update)
 
-    def load(self, toggle: Toggle, sides: Sequence[Side], rate_bps: float) -> None:
-        """A flow of up to this rate over these sides."""
-        gate = Side("gate", rate_bps)
-        self.fluid.start([*sides, gate], _ENDLESS_BITS)
+    def load(self, toggle: Toggle, sides: Sequence[Side], background: Background) -> None:
+        """A flow of up to its rate over these sides."""
+        gate = Side("gate", background.rate_bps)
+        weight = _FIRST if background.paced else 1.0
+        self.fluid.start([*sides, gate], _ENDLESS_BITS, weight=weight)
         self.fluid.set_rate(gate, 0)
         self.toggles.append(toggle)
-        self.loads.append(Load(toggle, rate_bps, gate))
+        self.loads.append(Load(toggle, background.rate_bps, gate))
 
     def degrade(self, toggle: Toggle, sides: Sequence[Side], factor: float) -> None:
         """This factor on the rates of these sides."""
         self.toggles.append(toggle)
         for side in sides:
-            self.idle_bps.setdefault(side, side.rate_bps)
+            self.idle_bps.setdefault(side, side.lasting_bps)
             self.faults.setdefault(side, []).append(Fault(toggle, factor))
 
     def wake(self) -> None:
@@ -86,5 +90,5 @@ class Weather:
             self.alarm.set(next_s)
 
     def _set(self, side: Side, rate_bps: float) -> None:
-        if side.rate_bps != rate_bps:
+        if side.lasting_bps != rate_bps:
             self.fluid.set_rate(side, rate_bps)

@@ -54,7 +54,7 @@ def bits(x: Tensor) -> bytes:
     return x.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     chosen=st.sampled_from(ALL),
     dtype=st.sampled_from(DTYPES),
@@ -77,7 +77,7 @@ def test_any_matrix_goes_through_any_codec(
     assert bits(chosen.encode(before)) == bits(payload)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(chosen=st.sampled_from(ALL), dtype=st.sampled_from(DTYPES), shape=SHAPES)
 def test_meta_tensors_show_the_same_shapes(
     chosen: Codec, dtype: torch.dtype, shape: tuple[int, int]

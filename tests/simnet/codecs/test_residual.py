@@ -54,7 +54,7 @@ def errors(chosen: Residual, xs: Iterator[Tensor]) -> list[float]:
     return off
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     name=st.sampled_from(sorted(CODECS)),
     order=st.sampled_from(FEEDBACK),
@@ -90,7 +90,7 @@ def test_with_feedback_all_ends_hold_the_same_to_the_bit(
         assert payload.nbytes == coder.nbytes(shape, dtype)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     name=st.sampled_from(sorted(CODECS)),
     dtype=st.sampled_from(DTYPES),

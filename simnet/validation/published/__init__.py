@@ -1,0 +1,1 @@
+"""Latencies that others measured and published, held against predictions of the same runs."""
