@@ -46,8 +46,14 @@ COMMANDS = {
     "replay": ("simnet.commands.replay:replay", "Predict a recorded run on another network."),
     "predict": ("simnet.commands.predict:predict", "Predict a run from a cost model, no GPU."),
     "show": ("analysis.commands:show", "Sum up a trace, or draw it as text."),
+    "analyse": (
+        "analysis.analyse_command:analyse",
+        "Analyse a trace: redundancy, compressibility, time.",
+    ),
     "compare": ("analysis.commands:compare", "Compare two traces of one program, row by row."),
     "figure": ("figures.commands:figure", "Draw timelines, or latency against bandwidth."),
+    "figures": ("figures.every:figures", "Draw every figure that applies to some traces."),
+    "report": ("figures.report:report", "Bind traces, figures and tables into one page."),
     "export": ("simnet.commands.export:export", "Write a trace for Perfetto or chrome://tracing."),
     "profile": ("simnet.commands.profile:profile", "Take compute times from a trace, to predict."),
     "validate": (
@@ -64,6 +70,10 @@ COMMANDS = {
         "Compare schedules by the pictures that they make.",
     ),
     "mask": ("analysis.mask:mask", "Choose layers to keep synchronous beside interweaved ones."),
+    "vulnerability": (
+        "analysis.vulnerability_command:vulnerability",
+        "Measure which layers suffer from old activations.",
+    ),
     "train": ("simnet.commands.train:train", "Train the small models that come with weights."),
     "list": ("simnet.commands.names:names", "List models, schedules, networks or devices."),
     "demo": ("figures.commands:demo", "Run two schedules live, replay them on slow networks."),

@@ -10,6 +10,8 @@ from cyclopts import App, Parameter
 
 from simnet.commands.options import Json
 from simnet.commands.output import print_json, print_table
+from simnet.commands.validate_lab import lab
+from simnet.commands.validate_published import published
 from simnet.validation.simgrid_process import interpreter
 from simnet.validation.suite import Result, Suite
 from simnet.validation.suites import COMMITTED, Collectives, Flows, OtherCollectives, SimGrid
@@ -25,9 +27,12 @@ validate = App(
 
 ```
 thinwire validate simulators
+thinwire validate published
 ```
 """,
 )
+validate.command(lab)
+validate.command(published)
 
 
 @validate.command

@@ -78,6 +78,12 @@ class Communicators:
         value, works = self.posts[type(op)](op, group)
         return Ticket(op, row, value, list(zip(stands_in, works, strict=True)))
 
+    def close(self) -> None:
+        """Take the groups apart, where more runs are to come."""
+        for process_group in self.process_groups.values():
+            if process_group is not None:
+                dist.destroy_process_group(process_group)
+
     def told(self) -> list[list[Said]]:
         """What each rank said of its all-to-alls of parts that differ; all ranks must ask."""
         said: list[list[Said]] = [[] for _ in self.world.ranks]

@@ -39,6 +39,16 @@ class Task(NamedTuple):
     rehearsal: Rehearsal
 
 
+#: Carries out a compute whose arguments have this shape; gives its value.
+Processor = Callable[[Compute, str], Any]
+
+
+def at_once(op: Compute, shape: str) -> Any:
+    """As fast as the device can."""
+    del shape
+    return op.fn(*op.args)
+
+
 def run_rank(task: Task, ranks_here: int, observer: Observer) -> None:
     """Run this process's rank and record its part of the trace.
 
@@ -46,29 +56,53 @@ def run_rank(task: Task, ranks_here: int, observer: Observer) -> None:
     cores. Raises RunError where a peer is lost or something fails, naming the rank, operation,
     step and layer that noticed, and ScheduleError where ranks sent other sizes than were taken.
     """
-    rank, job = dist.get_rank(), task.job
     with torch.inference_mode(), compute_threads(ranks_here):
         communicators = Communicators(task.rehearsal.groups)
-        short = task.rehearsal.warm_up(job)
-        unrecorded = Log(rank, short.steps, Observer())
-        LiveRank(unrecorded, clock_for(job.device), communicators).run(task.schedule(short, rank))
-        recorder = Recorder(task.path, [rank], task.keep)
-        log = Log(rank, job.steps, Observers(recorder, observer))
-        clock = clock_for(job.device)
-        clock.begin(common_time())
-        LiveRank(log, clock, communicators).run(task.schedule(job, rank))
-        recorder.close()
+        warm_up(task, communicators)
+        record(task, communicators, observer)
     check_agreement(communicators.told())
     dist.barrier()
+
+
+def warm_up(task: Task, communicators: Communicators) -> None:
+    """Run a little that nobody records, so that buffers, connections and threads are there."""
+    short = task.rehearsal.warm_up(task.job)
+    rank = dist.get_rank()
+    log = Log(rank, short.steps, Observer())
+    LiveRank(log, clock_for(short.device), communicators).run(task.schedule(short, rank))
+
+
+def record(
+    task: Task,
+    communicators: Communicators,
+    observer: Observer,
+    processor: Processor = at_once,
+) -> None:
+    """Run the job, from a moment that all ranks share, and record it."""
+    rank, job = dist.get_rank(), task.job
+    recorder = Recorder(task.path, [rank], task.keep)
+    log = Log(rank, job.steps, Observers(recorder, observer))
+    clock = clock_for(job.device)
+    clock.begin(common_time())
+    LiveRank(log, clock, communicators, processor).run(task.schedule(job, rank))
+    dist.barrier()  # writing takes cores, which others may still compute on
+    recorder.close()
 
 
 class LiveRank:
     """Carries out one rank's operations as they come."""
 
-    def __init__(self, log: Log, clock: Clock, communicators: Communicators) -> None:
+    def __init__(
+        self,
+        log: Log,
+        clock: Clock,
+        communicators: Communicators,
+        processor: Processor = at_once,
+    ) -> None:
         self.log = log
         self.clock = clock
         self.communicators = communicators
+        self.processor = processor
         self.cursor_s = 0.0  # end of the last thing the host is known to have done
         self.handlers: dict[type[Op], Callable[[Any], Any]] = {
             At: self._at,
@@ -115,7 +149,7 @@ class LiveRank:
         row = self.log.row("compute", "compute", op.fn.__name__, math.nan)
         row.shape = describe_shape(op.args)
         self.clock.stamp(row, "start_s")
-        value = op.fn(*op.args)
+        value = self.processor(op, row.shape)
         self.clock.stamp(row, "end_s")
         return value
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import simpy
 
+from simnet.drivers.cores import Cores
+from simnet.drivers.host import NO_HOST, HostCosts
 from simnet.drivers.log import Log, describe
 from simnet.drivers.matching import Lane, Spell, Ticket, check_peers
 from simnet.drivers.observer import Observer
@@ -48,14 +50,24 @@ class Paced(Protocol):
 
 
 def play(
-    programs: Sequence[Program], steps: int, machine: Machine, network: Network, observer: Observer
+    programs: Sequence[Program],
+    steps: int,
+    machine: Machine,
+    network: Network,
+    observer: Observer,
+    *,
+    host: HostCosts = NO_HOST,
+    cores: int | None = None,
 ) -> tuple[list[Operation], list[Any]]:
     """Run every rank through all its steps; gives the operations by rank, and the ranks' outputs.
+
+    `host` is what operations take of a rank's host; `cores` is how many all ranks share, None
+    where each computes on something of its own.
 
     Raises ScheduleError for a deadlock, for transfers that do not match or that nobody takes, and
     for whatever goes wrong inside a schedule or a Compute.
     """
-    engine = Engine(len(programs), machine, network)
+    engine = Engine(len(programs), machine, network, host=host, cores=cores)
     ranks = [
         Rank(engine, Log(rank, steps, observer), program) for rank, program in enumerate(programs)
     ]
@@ -80,8 +92,18 @@ def collector_paused() -> Iterator[None]:
 class Engine:
     """What the ranks share: the clock, the machine, the network and its lanes."""
 
-    def __init__(self, ranks: int, machine: Machine, network: Network) -> None:
+    def __init__(
+        self,
+        ranks: int,
+        machine: Machine,
+        network: Network,
+        *,
+        host: HostCosts = NO_HOST,
+        cores: int | None = None,
+    ) -> None:
         self.env = simpy.Environment()
+        self.host = host
+        self.cores = None if cores is None else Cores(self.env, cores)
         self.world = Group(tuple(range(ranks)))
         self.machine = machine
         self.network = network
@@ -123,6 +145,7 @@ class Rank:
         self.log = log
         self.program = program
         self.host_s = 0.0  # since the last operation
+        self.host = engine.host.of_rank(log.rank)
         self.waiting: Ticket | None = None
         self.finished = False
         self.output: Any = None
@@ -153,11 +176,19 @@ class Rank:
             if handler is None:
                 raise ScheduleError(f"{self.log}: the schedule yields {op!r}, not an operation")
             try:
+                if self.engine.host is not NO_HOST and not isinstance(op, At | Keep | Lag):
+                    yield from self._gap()
                 value = yield from handler(op)
             except ThinwireError:
                 raise
             except Exception as error:
                 raise ScheduleError(f"{self.log}: {describe(op)} failed: {error}") from error
+
+    def _gap(self) -> Handler:
+        """What the host does before an operation that is not the rank's first."""
+        if self.log.operations:
+            posted = self.log.operations[-1].stream != "compute"
+            yield from self._lag(Lag(self.host.gap_s(posted=posted)))
 
     def _at(self, op: At) -> Handler:
         self.log.at(op)
@@ -182,9 +213,16 @@ class Rank:
         row = self._row("compute", work.name)
         row.shape, row.cost_s = work.shape, work.cost_s
         before_s = self.engine.transferring[self.log.rank].so_far_s
-        yield self.env.timeout(work.cost_s)
+        if self.engine.cores is not None and work.cost_s:
+            yield self.engine.cores.work(work.cost_s)
+        else:
+            yield self.env.timeout(work.cost_s)
         if work.transfer_share:
             yield from self._catch_up(work, row, before_s)
+        if late_s := self.host.late_s():
+            yield self.env.timeout(late_s)
+        if late_s or self.engine.cores is not None:
+            row.cost_s = self.env.now - row.start_s
         row.end_s = self.env.now
         return work.value
 
@@ -217,6 +255,8 @@ class Rank:
             ticket.complete = ticket.complete or self.env.event()
             yield ticket.complete
             self.waiting = None
+            if wake_s := self.host.wake_s():
+                yield self.env.timeout(wake_s)
         if op.wake_s:
             yield self.env.timeout(op.wake_s)
         row.end_s = self.env.now

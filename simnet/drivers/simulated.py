@@ -9,6 +9,7 @@ from simnet.costs import Call
 from simnet.counting import count
 from simnet.drivers.engine import Work, collector_paused, play
 from simnet.drivers.header import header
+from simnet.drivers.host import NO_HOST, HostCosts
 from simnet.drivers.observer import Observer
 from simnet.ops import Lag, Program
 from simnet.shapes import describe_shape
@@ -31,11 +32,14 @@ def simulate(
     observer: Observer | None = None,
     *,
     outside_s: float = 0.0,
+    host: HostCosts = NO_HOST,
+    cores: int | None = None,
 ) -> Trace:
     """Predict a run: every rank's operations, with the times they would take.
 
     `outside_s` is what every rank does before them by itself, such as encoding the text; it counts
-    as time of the host.
+    as time of the host. `host` is what each operation takes of a rank's host besides;
+    `cores` is how many all ranks share for their computes, None where each has its own device.
 
     Raises InputError where the schedule cannot run the job, ScheduleError where its ranks do not
     fit together.
@@ -46,7 +50,11 @@ def simulate(
     machine = MetaMachine(cost, job.dtype)
     run = header(schedule, job, driver="simulated", device=cost.name, network=network.name)
     with collector_paused():
-        operations, _ = play(programs, job.steps, machine, network, observer or Observer())
+        operations, _ = play(
+            *(programs, job.steps, machine, network, observer or Observer()),
+            host=host,
+            cores=cores,
+        )
         return Trace(run, table(operations))
 
 

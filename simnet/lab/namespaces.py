@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import count
 from types import TracebackType
 from typing import Self
@@ -67,9 +68,14 @@ class Lab:
         """How many processes there can be."""
         return len(self.places)
 
+    def address(self, rank: int) -> str:
+        """Of the rank's host on the lab's network."""
+        return _address(self.places[rank][0])
+
     def command(self, rank: int, words: Sequence[str]) -> list[str]:
         """The command that runs this one on the rank's host."""
-        return ["ip", "netns", "exec", self._namespace(self.places[rank][0]), *words]
+        here = ["ip", "netns", "exec", self._namespace(self.places[rank][0])]
+        return [*_before_others(), *here, *words]
 
     def variables(self, rank: int) -> dict[str, str]:
         """The environment in which torch.distributed finds the other ranks, as from torchrun."""
@@ -142,6 +148,21 @@ class Lab:
         # route can.
         route = ["route", "replace", f"{_SUBNET}.0/24", "dev", _DEVICE, "src", address]
         _do(*here, *route, "congctl", "cubic")
+
+
+@cache
+def _before_others() -> list[str]:
+    """Begins commands of ranks: real-time priority, where the system grants it.
+
+    Else this machine's other programs would make a rank that is about to answer look like a slow
+    network: at a load of 10, ranks that meet go on within 0.3 ms of each other and not 1 to 5.
+    """
+    words = ["chrt", "--fifo", "1"]
+    try:
+        _do(*words, "true")
+    except (RunError, OSError):
+        return []
+    return words
 
 
 def why_not() -> str | None:

@@ -8,7 +8,9 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from time import monotonic
 from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
@@ -20,6 +22,8 @@ ERROR = "error"
 # When one rank fails the others soon do; so long is waited for each, to see which was first.
 _GRACE_S = 0.5
 _END_S = 5.0
+#: In the place of a report, where a rank makes no more of them.
+ENDED = object()
 
 
 class Member(NamedTuple):
@@ -33,8 +37,8 @@ class Member(NamedTuple):
 class Team:
     """One process for each rank of a site, running the same command while the block lasts.
 
-    A process reports in lines of JSON on its stdout. Its stdin ends when this process does, which
-    it should take as the end of its own work.
+    A process reports in lines of JSON on its stdout, and may be told what to do in lines of JSON on
+    its stdin. That ends when this process does, which it should take as the end of its own work.
     """
 
     def __init__(self, site: Site, words: Sequence[str]) -> None:
@@ -65,14 +69,33 @@ class Team:
         working = len(self.members)
         while working:
             member, report = self._reports.get()
-            if report is None:
+            if report is ENDED:
                 working -= 1
                 self._check_end(member)
-            elif isinstance(report, dict) and ERROR in report:
-                self._check_deaths()
-                raise RunError(f"rank {member.rank}: {report[ERROR]}")
             else:
+                self._check_error(member, report)
                 yield report
+
+    def ask(self, order: Any, longest_s: float) -> list[Any]:
+        """Tell all ranks the same, and give what each reports, by rank.
+
+        Raises RunError where one fails, ends, or takes longer than that.
+        """
+        for member in self.members:
+            assert member.process.stdin is not None
+            with suppress(BrokenPipeError):  # what it died of is among the reports
+                member.process.stdin.write(json.dumps(order) + "\n")
+                member.process.stdin.flush()
+        answers: dict[int, Any] = {}
+        until_s = monotonic() + longest_s
+        while len(answers) < len(self.members):
+            member, report = self._next(until_s, longest_s)
+            if report is ENDED:
+                self._check_end(member)
+                raise RunError(f"rank {member.rank} ended before it was done")
+            self._check_error(member, report)
+            answers[member.rank] = report
+        return [answers[member.rank] for member in self.members]
 
     def stop(self) -> None:
         """Leave no process behind."""
@@ -85,7 +108,8 @@ class Team:
                 member.process.kill()
                 member.process.wait()
             if member.process.stdin is not None:
-                member.process.stdin.close()
+                with suppress(BrokenPipeError):  # an order that it did not live to read
+                    member.process.stdin.close()
             member.said.close()
 
     def _start(self, rank: int) -> None:
@@ -108,7 +132,18 @@ class Team:
         with member.process.stdout as lines:
             for line in lines:
                 self._reports.put((member, json.loads(line)))
-        self._reports.put((member, None))
+        self._reports.put((member, ENDED))
+
+    def _next(self, until_s: float, longest_s: float) -> tuple[Member, Any]:
+        try:
+            return self._reports.get(timeout=max(0.0, until_s - monotonic()))
+        except Empty:
+            raise RunError(f"the ranks were not done after {longest_s:g} s") from None
+
+    def _check_error(self, member: Member, report: Any) -> None:
+        if isinstance(report, dict) and ERROR in report:
+            self._check_deaths()
+            raise RunError(f"rank {member.rank}: {report[ERROR]}")
 
     def _check_deaths(self) -> None:
         """Blame a rank that died rather than a peer that missed it."""
