@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import EngFormatter, FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from figures import style
+from figures import panels, style
 from traces.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -25,6 +27,11 @@ _LABELS = {"measured": "measured, at the rate it achieved"}
 
 _BEYOND = 3.0  # an infinite rate is drawn this many times beyond the largest finite one
 _MARKERS = 24  # along a line; more would hide it
+_CROSSES = 6  # more labels would hide the lines
+_CROSS_APART = 0.14  # of the axis: rates nearer than this would overlap
+_CROSS: dict[str, Any] = {
+    "linestyle": "", "marker": "x", "color": "black", "markersize": 5, "markeredgewidth": 1.2,
+}  # fmt: skip
 _APART = 0.05  # of the axis: labels nearer than this would overlap
 
 
@@ -61,11 +68,54 @@ def table(points: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     return ordered[list(COLUMNS)].reset_index(drop=True)
 
 
+def break_even(table: pd.DataFrame) -> pd.DataFrame:
+    """Where the lines of two schedules cross: first, second, rate_bps, total_s.
+
+    Between the rates that both were predicted at, on straight lines of the drawn (logarithmic)
+    axes; below the rate, `first` takes longer. Networks with a name have latencies of their own,
+    and are left out where there is anything else.
+    """
+    lines = _lines(table)
+    pairs = combinations(lines, 2)
+    rows = [row for one, other in pairs for row in _crossings(lines[one], lines[other])]
+    return pd.DataFrame(rows, columns=["first", "second", "rate_bps", "total_s"])
+
+
+def _lines(table: pd.DataFrame) -> dict[str, pd.Series[float]]:
+    """Logarithms of latency by rate, of each schedule that is predicted at two rates or more."""
+    some = table[(table["evidence"] == "predicted") & np.isfinite(table["rate_bps"])]
+    swept = some[some["network"].fillna("") == ""]
+    lines = {
+        str(name): np.log(rows.groupby("rate_bps")["total_s"].min()).rename(name)
+        for name, rows in (swept if len(swept) else some).groupby("schedule", sort=False)
+    }
+    return {name: line for name, line in lines.items() if len(line) > 1}
+
+
+def _crossings(one: pd.Series[float], other: pd.Series[float]) -> Iterator[dict[str, Any]]:
+    both = pd.concat([one, other], axis=1, join="inner").sort_index()
+    x, (y, z) = np.log(both.index.to_numpy(float)), both.to_numpy().T
+    ahead = y - z
+    for place in np.flatnonzero(ahead[:-1] * ahead[1:] < 0):
+        share = ahead[place] / (ahead[place] - ahead[place + 1])
+        names = [str(one.name), str(other.name)]
+        slower, faster = names if ahead[place] > 0 else names[::-1]
+        yield {
+            "first": slower,
+            "second": faster,
+            "rate_bps": float(np.exp(x[place] + share * (x[place + 1] - x[place]))),
+            "total_s": float(np.exp(y[place] + share * (y[place + 1] - y[place]))),
+        }
+
+
 def draw(table: pd.DataFrame) -> Figure:
     """Predictions as lines, measured and published points on top; both axes logarithmic.
 
-    Named networks are ticks on top, the time that computing alone takes is the dashed line.
+    Named networks are ticks on top, the time that computing alone takes is the dashed line. A
+    cross is where two schedules break even, with the rate at which they do. Raises InputError for
+    a table of something else.
     """
+    panels.check(table, COLUMNS, "latency against bandwidth")
     finite = table["rate_bps"][np.isfinite(table["rate_bps"])]
     infinity = _BEYOND * (finite.max() if len(finite) else 1.0)
     at = table.assign(x=table["rate_bps"].clip(upper=infinity))
@@ -77,9 +127,12 @@ def draw(table: pd.DataFrame) -> Figure:
         _compute_alone(ax, table["compute_s"])
         for (schedule, evidence), points in at.groupby(["schedule", "evidence"], sort=False):
             _series(ax, points, colours[str(schedule)], str(evidence))
+        crossings = break_even(table)
+        _break_even(ax, crossings)
         _names(ax, at, colours)
         _networks(ax, at)
-        _key(fig, [evidence for evidence in style.MARKS if evidence in set(table["evidence"])])
+        evidences = [evidence for evidence in style.MARKS if evidence in set(table["evidence"])]
+        _key(fig, evidences, crosses=len(crossings) > 0)
     return fig
 
 
@@ -140,6 +193,31 @@ def _series(ax: Axes, points: pd.DataFrame, colour: str, evidence: str) -> None:
     ax.plot(swept["x"], swept["total_s"], markevery=every, **looks)
     if alone.any():
         ax.plot(points["x"][alone], points["total_s"][alone], **looks | {"linestyle": ""})
+
+
+def _break_even(ax: Axes, crossings: pd.DataFrame) -> None:
+    """A cross each; with its rate, where they are few and apart."""
+    ax.plot(crossings["rate_bps"], crossings["total_s"], **_CROSS, zorder=5)
+    if len(crossings) > _CROSSES:
+        return
+    rate = EngFormatter(unit="bit/s", sep="\u202f")
+    low, high = np.log(ax.get_xlim())
+    taken: list[float] = []
+    for x, y in crossings.sort_values("rate_bps")[["rate_bps", "total_s"]].itertuples(index=False):
+        place = (np.log(x) - low) / (high - low)
+        if any(abs(place - other) < _CROSS_APART for other in taken):
+            continue
+        taken.append(place)
+        ax.annotate(
+            rate(float(f"{x:.2g}")),
+            (x, y),
+            xytext=(4, 4),
+            textcoords="offset points",
+            fontsize=style.SMALL_PT,
+            color="black",
+            path_effects=[withStroke(linewidth=2, foreground="white")],
+            zorder=6,
+        )
 
 
 def _looks(evidence: str, colour: str) -> dict[str, Any]:
@@ -227,7 +305,7 @@ def _networks(ax: Axes, at: pd.DataFrame) -> None:
         )
 
 
-def _key(fig: Figure, evidences: Sequence[str]) -> None:
+def _key(fig: Figure, evidences: Sequence[str], *, crosses: bool) -> None:
     """What is measured and what is not, in grey because it holds for every colour."""
     handles = [
         Line2D(
@@ -239,4 +317,6 @@ def _key(fig: Figure, evidences: Sequence[str]) -> None:
         )
         for evidence in evidences
     ]
+    if crosses:
+        handles.append(Line2D([], [], label="break-even", **_CROSS))
     fig.legend(handles=handles, loc="outside lower center", ncols=len(handles))

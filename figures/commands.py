@@ -77,19 +77,17 @@ def timeline(
     if (first is None) != (last is None):
         raise InputError("give both --first-step and --last-step, or neither")
     steps = None if first is None or last is None else range(first, last + 1)
-    opened = _opened(traces)
-    panels = list(opened.items() if choice == _NONE else _with_replays(opened, choice))
-    style.save(drawn.draw([t for _, t in panels], [name for name, _ in panels], steps), out)
+    recorded = opened(traces)
+    panels = recorded if choice == _NONE else dict(_with_replays(recorded, choice))
+    style.save(drawn.draw(drawn.tables(panels, steps)), out)
     print(out)
 
 
-def _opened(paths: Sequence[Path]) -> dict[str, Trace]:
-    """By the folders' names; by their whole paths where folders of one name would be mixed up."""
-    names = Counter(path.absolute().name for path in dict.fromkeys(paths))
-    return {
-        path.absolute().name if names[path.absolute().name] == 1 else str(path): open_common(path)
-        for path in paths
-    }
+def opened(paths: Sequence[Path]) -> dict[str, Trace]:
+    """By the names that `figures.page.subject.labels` gives them."""
+    from figures.page.subject import labels
+
+    return {label: open_common(path) for label, path in labels(paths).items()}
 
 
 def _with_replays(
@@ -142,7 +140,7 @@ def bandwidth(
 
     marked = [only_links(find(name)) for name in comma_separated(networks)]
     over = [*rates(parse_time(latency)), *marked]
-    points = drawn.table(_points(_by_schedule(_opened(traces)), over))
+    points = drawn.table(_points(_by_schedule(opened(traces)), over))
     style.save(drawn.draw(points), out)
     points.to_csv(out.with_suffix(".csv"), index=False)
     print(out, out.with_suffix(".csv"), sep="\n")
@@ -203,6 +201,38 @@ def codec_error(
     print(out, out.with_suffix(".csv"), sep="\n")
 
 
+@figure.command
+def predicted(lab: Path, *, out: Out) -> None:
+    """Draw runs of `thinwire validate lab` as predicted against as measured.
+
+    ```
+    thinwire validate lab --out lab
+    thinwire figure predicted lab --out predicted.png
+    ```
+
+    Parameters
+    ----------
+    lab
+        The folder of the lab's table, or the table itself: a Parquet file.
+    out
+        File to write, .png, .svg or .pdf.
+    """
+    import pandas as pd
+
+    from figures import predicted as drawn
+    from figures import style
+
+    path = lab / "lab.parquet" if lab.is_dir() else lab
+    if not path.is_file():
+        raise InputError(f"{path}: there is no table; `thinwire validate lab --out` writes one")
+    try:
+        rows = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a Parquet file, but {error}") from error
+    style.save(drawn.draw(drawn.table(rows)), out)
+    print(out)
+
+
 def show_network(
     network: str,
     *,
@@ -255,7 +285,8 @@ def demo(*, out: Out = Path("out/demo"), json: Json = False) -> None:
     thinwire demo --out demo
     ```
 
-    Writes two traces, a table and three figures.
+    Writes two traces, a table and three figures, and binds what there is to say of the traces into
+    report.html.
 
     Parameters
     ----------
@@ -268,7 +299,8 @@ def demo(*, out: Out = Path("out/demo"), json: Json = False) -> None:
 
     from figures import bandwidth as drawn
     from figures import demo as parts
-    from figures import style
+    from figures import report, style
+    from figures.page.subject import subject
 
     out.mkdir(parents=True, exist_ok=True)
     traces: dict[str, Trace] = {}
@@ -282,13 +314,16 @@ def demo(*, out: Out = Path("out/demo"), json: Json = False) -> None:
         style.save(parts.timelines(trace), out / f"timeline-{name}.png")
     points = drawn.table(_points(_by_schedule(traces), parts.LINKS))
     style.save(drawn.draw(points), out / "latency-against-bandwidth.png")
+    page = out / "report.html"
+    report.write({name: subject(name, trace, trace) for name, trace in traces.items()}, page)
     if json:
         print_json(table.to_dict(orient="records"))
         return
     _print_demo(table)
     print(parts.caution())
-    for path in sorted(path for path in out.iterdir() if path.is_file()):
+    for path in sorted(path for path in out.iterdir() if path.is_file() and path != page):
         print(path)
+    print(f"{page}: open it in a browser")
 
 
 def _print_demo(table: pd.DataFrame) -> None:

@@ -58,7 +58,8 @@ def _row(trace: Trace, name: str) -> dict[str, Any]:
 
 def timelines(trace: Trace) -> Figure:
     """As recorded, and on the slowest network."""
-    return timeline.draw([trace, replay(trace, PRESETS[-1])], ["recorded", "replayed"])
+    both = {"recorded": trace, "replayed": replay(trace, PRESETS[-1])}
+    return timeline.draw(timeline.tables(both))
 
 
 def caution() -> str:

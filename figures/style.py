@@ -11,15 +11,21 @@ from typing import Any
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from traces.errors import InputError
 from traces.files import replacing
 
 WIDTH_IN = 7.0  # a page's text between its margins
+COLUMN_IN = 3.4  # one of two columns
 DPI = 200
 SMALL_PT = 7.0
 GREY = "#6b6b6b"
+#: Colour maps that keep their order in grey and for the colour-blind: from little to much, and
+#: from less to more than what is in the middle.
+SEQUENTIAL = "cividis"
+DIVERGING = "PuOr"
 
 # Seaborn's "colorblind" palette: distinct for the common forms of colour blindness.
 _PALETTE: list[str] = sns.color_palette("colorblind").as_hex()
@@ -98,6 +104,12 @@ def colours(names: Sequence[str]) -> dict[str, str]:
     return {
         name: _PALETTE[place % len(_PALETTE)] for place, name in enumerate(dict.fromkeys(names))
     }
+
+
+def shades(count: int) -> list[str]:
+    """So many colours of one scale, in order, from light to dark; none as light as paper."""
+    scale = mpl.colormaps[SEQUENTIAL]
+    return [to_hex(scale(0.85 - 0.8 * place / max(1, count - 1))) for place in range(count)]
 
 
 def save(fig: Figure, path: str | os.PathLike[str]) -> None:

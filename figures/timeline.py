@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import EngFormatter
 
 from analysis.extent import steps_of_all
-from figures import style
+from figures import panels, style
 from traces.errors import InputError
 from traces.summary import summarize
 from traces.units import format_s
@@ -23,12 +23,17 @@ if TYPE_CHECKING:
 
     from traces.trace import Trace
 
+#: What is drawn of several traces, as `tables` gives it.
+COLUMNS = (
+    "subject", "evidence", "rank", "stream", "activity", "start_s", "end_s", "title", "window",
+)  # fmt: skip
 _LABELS = {
     "compute": "computing",
     "exposed": "waiting for the network",
     "hidden": "hidden transfer",
     "host": "host",
 }
+_TITLE = 92  # characters that fit beside each other above a panel
 _RANKS = 8  # more do not fit on a page
 _PIXELS = 1400  # a bar that is shorter than the window divided by this is a sliver
 _HATCHED = 100  # a bar that is shorter than the panel divided by this would drown in hatching
@@ -55,31 +60,80 @@ def table(trace: Trace, steps: range | None = None) -> pd.DataFrame:
     return bars[["rank", "stream", "activity", "start_s", "end_s"]].reset_index(drop=True)
 
 
-def draw(traces: Sequence[Trace], labels: Sequence[str], steps: range | None = None) -> Figure:
+def tables(traces: Mapping[str, Trace], steps: range | None = None) -> pd.DataFrame:
+    """The same of several traces by their labels, with what `draw` says of each.
+
+    subject, evidence, title and window besides the columns of `table`; and a row with the stream
+    "step" where a rank begins one, which starts and ends there.
+    """
+    return pd.concat(
+        [_labelled(trace, label, steps) for label, trace in traces.items()], ignore_index=True
+    )
+
+
+def _labelled(trace: Trace, label: str, steps: range | None) -> pd.DataFrame:
+    window, run = _steps(trace, steps), trace.run
+    total = format_s(summarize(trace).total_s)
+    ranks = f", ranks 0-{_RANKS - 1} of {run.ranks}" if run.ranks > _RANKS else ""
+    rows = pd.concat([table(trace, steps), _begins(trace, *_window(trace, window))])
+    shown = f"steps {window.start}-{window.stop - 1} of {run.steps}{ranks}"
+    rest = f"{label}:  on {run.network}, {total} in all ({run.evidence})"
+    schedule = panels.shortened(run.schedule, _TITLE - len(rest) - len(shown))
+    return panels.described(rows, label, run.evidence).assign(
+        title=f"{label}: {schedule} on {run.network}, {total} in all", window=shown
+    )
+
+
+def _begins(trace: Trace, begin_s: float, end_s: float) -> pd.DataFrame:
+    """Where a rank begins a step."""
+    ops = trace.ops[(trace.ops["stream"] == "compute") & (trace.ops["step"] >= 0)]
+    begins = ops.groupby(["rank", "step"])["start_s"].min().reset_index()
+    shown = begins["start_s"].between(begin_s, end_s, inclusive="left")
+    begins = begins[shown & begins["rank"].isin(_ranks(trace))]
+    return pd.DataFrame(
+        {
+            "rank": begins["rank"],
+            "stream": "step",
+            "activity": begins["step"].astype(str),
+            "start_s": begins["start_s"],
+            "end_s": begins["start_s"],
+        }
+    )
+
+
+def draw(table: pd.DataFrame) -> Figure:
     """One panel a trace, with a shared axis of time since its first drawn step began.
 
-    Times that were not measured are hatched. `steps` as for `table`.
+    Times that were not measured are hatched. Raises InputError for a table of something else.
     """
-    panels = [table(trace, steps) for trace in traces]
-    heights = [0.55 + 0.3 * panel["rank"].nunique() for panel in panels]
+    panels.check(table, COLUMNS, "timeline")
+    shown = list(table.groupby("subject", sort=False))
+    heights = [0.55 + 0.3 * panel["rank"].nunique() for _, panel in shown]
     with style.look():
         fig = style.figure(sum(heights) + 0.7)
         axes = fig.subplots(
-            len(panels), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
+            len(shown), sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights}
         )[:, 0]
         longest_s = 0.0
-        for ax, trace, label, panel in zip(axes, traces, labels, panels, strict=True):
-            window = _steps(trace, steps)
-            begin_s, end_s = _window(trace, window)[0], float(panel["end_s"].max())
-            longest_s = max(longest_s, end_s - begin_s)
-            _bars(ax, panel, begin_s, style.MARKS[trace.run.evidence].hatch)
-            _marks(ax, trace, begin_s, end_s)
-            _title(ax, trace, label, window)
+        for ax, (_, panel) in zip(axes, shown, strict=True):
+            begin_s, end_s = panel["start_s"].min(), panel["end_s"].max()
+            longest_s = max(longest_s, float(end_s - begin_s))
+            _panel(ax, panel, float(begin_s))
         axes[-1].set_xlim(0, longest_s)  # they share it, so it is set once, for all
         axes[-1].set_xlabel("time since the first step shown began")
         axes[-1].xaxis.set_major_formatter(EngFormatter(unit="s"))
-        _key(fig, pd.concat(panels)["activity"].unique().tolist(), [t.run.evidence for t in traces])
+        _key(fig, table["activity"].unique().tolist(), table["evidence"].unique().tolist())
     return fig
+
+
+def _panel(ax: Axes, panel: pd.DataFrame, begin_s: float) -> None:
+    """Of one trace: its bars, where ranks begin steps, and what it is."""
+    first = panel.iloc[0]
+    begins = panel["stream"] == "step"
+    _bars(ax, panel[~begins], begin_s, style.MARKS[first["evidence"]].hatch)
+    _marks(ax, panel[begins], list(panel["rank"].unique()), begin_s)
+    ax.set_title(f"{first['title']} ({first['evidence']})")
+    ax.set_title(first["window"], loc="right", color=style.GREY, fontsize=style.SMALL_PT)
 
 
 def _key(fig: Figure, activities: Sequence[str], evidences: Sequence[str]) -> None:
@@ -211,20 +265,10 @@ def _bars(ax: Axes, panel: pd.DataFrame, begin_s: float, hatch: str) -> None:
     ax.spines["left"].set_visible(False)
 
 
-def _marks(ax: Axes, trace: Trace, begin_s: float, end_s: float) -> None:
+def _marks(ax: Axes, begins: pd.DataFrame, ranks: list[int], begin_s: float) -> None:
     """A light line where a rank begins a step."""
-    ops = trace.ops[(trace.ops["stream"] == "compute") & (trace.ops["step"] >= 0)]
-    begins = ops.groupby(["rank", "step"])["start_s"].min().reset_index()
-    begins = begins[begins["start_s"].between(begin_s, end_s, inclusive="left")]
-    for place, rank in enumerate(_ranks(trace)):
-        starts_s = begins.loc[begins["rank"] == rank, "start_s"] - begin_s
-        ax.vlines(starts_s, place - 0.1, place + 0.85, color="black", linewidth=0.6)
-
-
-def _title(ax: Axes, trace: Trace, label: str, steps: range) -> None:
-    run = trace.run
-    window = f"steps {steps.start}-{steps.stop - 1} of {run.steps}"
-    ranks = f", ranks 0-{_RANKS - 1} of {run.ranks}" if run.ranks > _RANKS else ""
-    total = format_s(summarize(trace).total_s)
-    ax.set_title(f"{label}: {run.schedule} on {run.network}, {total} in all ({run.evidence})")
-    ax.set_title(window + ranks, loc="right", color=style.GREY, fontsize=style.SMALL_PT)
+    for rank, rows in begins.groupby("rank"):
+        place = ranks.index(int(str(rank)))
+        ax.vlines(
+            rows["start_s"] - begin_s, place - 0.1, place + 0.85, color="black", linewidth=0.6
+        )

@@ -204,7 +204,7 @@ def test_only_rows_on_the_path_make_the_run_longer(name: str) -> None:
     rate_bps=st.floats(1e6, 1e11),
     name=st.sampled_from(["ring", "distrifusion:warmup_steps=2", "ulysses", "pipefusion"]),
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_any_costs_and_gaps_make_a_path_that_tiles(seed: int, rate_bps: float, name: str) -> None:
     """Whatever computes and hosts take, and however slow the network is."""
     wire = Links("wire", rate_bps, latency_s=1e-5)

@@ -30,7 +30,7 @@ def slowly(one: Gaussian, other: Gaussian) -> float:
     return float(apart @ apart + np.trace(one.covariance + other.covariance - 2 * root))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(first=st.integers(0, 10_000), second=st.integers(0, 10_000), width=st.integers(1, 12))
 def test_it_is_what_the_matrix_square_root_gives(first: int, second: int, width: int) -> None:
     """And the same from either side."""

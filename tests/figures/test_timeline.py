@@ -12,6 +12,7 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from figures import style, timeline
 from traces.errors import InputError
@@ -50,6 +51,11 @@ def bars(trace: Trace, steps: range | None = None) -> list[tuple[str, str, float
     """What is drawn of the first rank: (stream, activity, start_s, end_s)."""
     columns = ["stream", "activity", "start_s", "end_s"]
     return list(timeline.table(trace, steps)[columns].itertuples(index=False, name=None))
+
+
+def draw(**traces: Trace) -> Figure:
+    """The figure of these, under each other."""
+    return timeline.draw(timeline.tables(traces))
 
 
 def test_every_activity_has_its_bars() -> None:
@@ -133,7 +139,7 @@ def test_of_a_killed_run_the_steps_of_all_ranks_are_drawn() -> None:
     drawn = timeline.table(killed)
 
     assert (drawn["start_s"].min(), drawn["end_s"].max()) == (0.0, 30.0)
-    title = timeline.draw([killed], ["T"]).axes[0].get_title(loc="right")
+    title = draw(T=killed).axes[0].get_title(loc="right")
     assert title == "steps 0-2 of 12"
 
 
@@ -154,7 +160,7 @@ def test_steps_that_end_before_they_begin_are_refused(steps: range) -> None:
 def test_the_axis_ends_with_the_last_bar_of_the_longest_panel(order: int) -> None:
     """Wherever that panel is: none is cut off."""
     lengths_s = [3.0, 8.0, 1.0][::order]
-    fig = timeline.draw([blocks(gather_s=length_s) for length_s in lengths_s], ["a", "b", "c"])
+    fig = draw(**{name: blocks(gather_s=s) for name, s in zip("abc", lengths_s, strict=True)})
     ends_s = [
         path.get_extents().x1 for ax in fig.axes for bars in _bars(ax) for path in bars.get_paths()
     ]
@@ -167,7 +173,7 @@ def test_the_axis_ends_with_the_last_bar_of_the_longest_panel(order: int) -> Non
 def test_the_same_traces_are_drawn_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     """From trace to file nothing depends on chance."""
     for name in ("first", "second"):
-        fig = timeline.draw([blocks(), blocks(gather_s=2.5)], ["slow", "fast"])
+        fig = draw(slow=blocks(), fast=blocks(gather_s=2.5))
         style.save(fig, tmp_path / f"{name}{suffix}")
 
     assert (tmp_path / f"first{suffix}").read_bytes() == (tmp_path / f"second{suffix}").read_bytes()
@@ -177,7 +183,7 @@ def test_a_panel_says_what_it_shows_and_hatches_what_was_not_measured() -> None:
     """Schedule, network, total, evidence and window are in the titles; only predictions hatch."""
     predicted = blocks(ranks=9, steps=8)
     measured = Trace(replace(predicted.run, driver="distributed"), predicted.ops)
-    fig = timeline.draw([measured, predicted], ["run", "model"])
+    fig = draw(run=measured, model=predicted)
     top, bottom = fig.axes
 
     assert top.get_title(loc="left") == "run: gather on wire, 80.0 s in all (measured)"
@@ -190,8 +196,8 @@ def test_a_panel_says_what_it_shows_and_hatches_what_was_not_measured() -> None:
 def test_slivers_are_not_hatched() -> None:
     """They would not be seen; what is longer, or longest, says that nothing was measured."""
     hatch = style.MARKS["predicted"].hatch
-    slow = _bars(timeline.draw([blocks(work_s=0.01, gather_s=5.0)], ["T"]).axes[0])
-    crowded = _bars(timeline.draw([blocks(steps=2, layers=100)], ["T"]).axes[0])
+    slow = _bars(draw(T=blocks(work_s=0.01, gather_s=5.0)).axes[0])
+    crowded = _bars(draw(T=blocks(steps=2, layers=100)).axes[0])
     hatches = {(to_hex(np.asarray(bars.get_facecolor())[0]), bars.get_hatch()) for bars in slow}
 
     assert (style.ACTIVITIES["compute"], "") in hatches
