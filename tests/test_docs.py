@@ -129,7 +129,7 @@ def test_links_between_the_docs_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)  # it takes half a minute of two idle cores, and more of busy ones
+@pytest.mark.timeout(300)  # 50 s of processor time; a busy machine needs more of the clock
 def test_the_demo_leaves_its_table_traces_and_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

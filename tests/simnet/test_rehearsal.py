@@ -64,5 +64,5 @@ def test_others_are_warmed_up_with_one_step() -> None:
 
 def test_an_activation_that_is_not_offered_cannot_be_kept() -> None:
     """The ones that are come with the error."""
-    with pytest.raises(InputError, match="there are hidden, kv, latent"):
+    with pytest.raises(InputError, match="there are hidden, kv, label, latent"):
         dry_run(RingAttention(), Job("dit-nano", ranks=2, steps=1), keep=["q"])
