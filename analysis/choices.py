@@ -134,6 +134,15 @@ def placed(trace: Trace) -> Placement:
     return found if isinstance(found, Placement) else STRIDED
 
 
+def check_uneven(trace: Trace) -> None:
+    """Raises InputError for a schedule whose experts take a fixed number of rows."""
+    capacity: Any = getattr(_schedule(trace), "capacity", None)
+    if capacity is not None and capacity.value:
+        raise InputError(
+            f"{trace.run.schedule}: with a capacity all parts are equal, whatever is chosen"
+        )
+
+
 def row_bytes(trace: Trace) -> int:
     """Of a token on its way to an expert. Raises InputError for a model that is not known."""
     from simnet.job import Job

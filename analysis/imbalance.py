@@ -10,7 +10,7 @@ import simpy
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.choices import owners, row_bytes, teams
+from analysis.choices import check_uneven, owners, row_bytes, teams
 from analysis.results import ratio
 from analysis.routing import loads
 from analysis.sentences import sentence
@@ -30,8 +30,9 @@ def imbalance(trace: Trace, placement: Placement | None = None) -> xr.Dataset:
     have them, as `placement` says, by default as the run's schedule does: the rank with most rows
     to serve works so much longer than on average. Of teams that do not share experts, the most
     uneven counts. NaN and errors as for `loads`; raises InputError too where the ranks cannot share
-    the experts evenly.
+    the experts evenly, and for a schedule with a capacity, whose ranks serve as many rows each.
     """
+    check_uneven(trace)
     found = loads(trace)
     owner = owners(trace, found.sizes["expert"], placement)
     load = found["load"].to_numpy()
@@ -56,10 +57,12 @@ def dispatch_times(
     """Seconds that the dispatch of all slots takes on a network by itself, by (layer, step).
 
     `captured_s` with the parts that the recorded choices make, `even_s` with as many bytes in equal
-    parts, `slowdown` their ratio (NaN where nothing is sent). Predicted, from when all ranks are
-    ready until the last one is through; the slowest team counts. NaN and errors as for `imbalance`;
+    parts, `slowdown` their ratio (NaN where nothing is sent). Rows count as whole ones, also
+    where a codec makes less of them. Predicted, from when all ranks are ready until the last one is
+    through; the slowest team counts. NaN and errors as for `imbalance`;
     raises InputError too for a model that is not known.
     """
+    check_uneven(trace)
     found, bytes_ = loads(trace), row_bytes(trace)
     owner = owners(trace, found.sizes["expert"], placement)
     load = found["load"].to_numpy()

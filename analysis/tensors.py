@@ -24,8 +24,9 @@ Array = NDArray[np.float32]
 
 #: Of what is held of all steps at once; two blocks, if one is read ahead.
 BLOCK_BYTES = 128 << 20
-#: Kept, but no activations: how old the experts' outputs were, and which classes are drawn.
-_NO_ACTIVATION = {"age", "label"}
+#: Kept, but no activations: how old the experts' outputs were, which slots found no room, and
+#: which classes are drawn.
+_NO_ACTIVATION = {"age", "dropped", "label"}
 _ROUTING = "chosen"
 _GATE = {_ROUTING, "scores"}
 _PACKED = {"k": 0, "v": 1}  # of "kv"

@@ -55,7 +55,7 @@ def run(
     keep
         Activations to record, separated by commas: kv and hidden of every layer, latent of every
         step, and label, what is drawn; with experts elsewhere also chosen, scores, age and outputs
-        (each slot's) of every layer.
+        (each slot's) of every layer, and where they have a capacity dropped, the slots it loses.
     overwrite
         Replace a trace that is already there.
     json

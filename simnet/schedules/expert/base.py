@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from simnet.codecs.bits import packed_bytes
+from simnet.codecs.named import spec
 from simnet.job import Job
 from simnet.models.experts import ExpertBlock
 from simnet.ops import Compute, Keep, Program
@@ -29,8 +30,8 @@ from simnet.schedules.expert.placement import check_experts
 from simnet.schedules.expert.slots import Arrived, Routed, weigh
 from simnet.schedules.expert.terms import Terms
 from simnet.schedules.expert.volume import Flow, exchanges, remembered
-from simnet.schedules.volume import Volume
 from traces.errors import InputError
+from traces.units import format_bytes
 
 
 class Gated(NamedTuple):
@@ -106,15 +107,30 @@ class ExpertSchedule(Terms, TeamSchedule):
             raise InputError(f"{self.name}: period is {self.period}, expected 1 or more")
         for layer in range(job.preset.layers):
             self.halves(layer, job)  # which fails where nothing would be laid by
+        if self.capacity.value > experts.count:
+            raise InputError(
+                f"{self.name}: capacity is {self.capacity}, expected 0 to {experts.count}: no "
+                f"expert can be wanted more than {experts.count} times as often as on average"
+            )
         if job.ranks > 1:
-            rows = self._rows(job) * experts.top // job.ranks
-            volume = Volume(("rows of experts",), rows, job.preset.hidden, job.preset.layers)
-            volume.check(self.name, self.codec, job)
+            self._check_codec(job, self._rows(job) * experts.top // job.ranks)
         if self.skip != NOBODY and experts.top != 2:
             raise InputError(
                 f"{self.name}: skip={self.skip} leaves out one of two slots, and tokens of "
                 f"{job.model_name} have {experts.top}"
             )
+
+    def _check_codec(self, job: Job, rows: int) -> None:
+        """Coded, so many rows must be fewer bytes than whole, or no row would ever be coded."""
+        shape, dtype = (rows, job.preset.hidden), job.torch_dtype
+        whole = rows * self.wire.row_bytes(job.preset.hidden, dtype.itemsize)
+        for residual in self.codec.residuals() if self.codec is not None else ():
+            if (coded := residual.nbytes(shape, dtype)) >= whole:
+                raise InputError(
+                    f"{self.name}: {spec(residual)} makes {format_bytes(coded)} of {rows} rows "
+                    f"that take {format_bytes(whole)} with wire={self.wire}, so that none would be "
+                    "coded; use a codec of fewer bits, or none"
+                )
 
     def lag(self, layer: int, job: Job) -> int:
         """How many steps late a layer's outputs come."""
@@ -239,7 +255,7 @@ class ExpertSchedule(Terms, TeamSchedule):
 
     def moved(self, job: Job) -> tuple[int, ...]:
         """See TeamSchedule; every rank has whole images."""
-        return (job.preset.tokens * job.images,) * job.ranks
+        return (job.preset.tokens,) * job.ranks
 
     def weight_bytes(self, job: Job) -> tuple[int, ...]:
         """See TeamSchedule; a rank has its experts, and all of the rest."""

@@ -37,10 +37,10 @@ def fit(chosen: Tensor, scores: Tensor, places: Tensor, room: int) -> tuple[Tens
     """Slots (E C,) that find room, in the order of their experts' places; and (M,) which do not.
 
     Where more slots want an expert than it has room for, those of the highest scores go, and of
-    equal ones the first (Riquelme et al. 2021, "V-MoE", batch prioritized routing): by the tokens'
-    order the last image of a batch would lose most. Those that go stay in their own order; where
-    fewer want it, M stands for a row of nothing. `scores` (N, E) are the gate's; `chosen` is (N, k)
-    or (N,).
+    equal ones the first (as in batch prioritized routing, Riquelme et al. 2021, but each slot by
+    its own score): by the tokens' order the last image of a batch would lose most. Those that go
+    stay in their own order; where fewer want it, M stands for a row of nothing. `scores` (N, E) are
+    the gate's; `chosen` is (N, k) or (N,).
     """
     wanted = scores.gather(1, chosen.view(len(scores), -1)).flatten()
     place = places[chosen.flatten()]

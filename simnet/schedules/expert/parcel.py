@@ -36,7 +36,7 @@ class Parcel:
     """One message: `head` bytes, then rows of so many elements of a type.
 
     The known ones are coded together where that makes fewer bytes of them than `precision` does,
-    which it does not of very few rows, or in warm-up steps.
+    which it does not of very few rows. In warm-up steps the code is the model's own type.
     """
 
     precision: Precision

@@ -336,10 +336,33 @@ def test_other_types_are_coded_as_well(dtype: str) -> None:
         assert 0 < error < 0.05
 
 
-def test_a_codec_that_makes_more_of_rows_than_there_is_is_refused() -> None:
-    """By the rows that an even gate has for each rank, with what would do."""
-    job = Job(NANO, ranks=4, dtype="float16")
-    with pytest.raises(InputError, match=r"of 'rows of experts' in a layer, .*; use m=2 or more"):
-        schedule("dice/residual-sparse:m=1").check(job)
-    schedule("dice/residual-sparse:m=2").check(job)
-    schedule("dice/residual-sparse:m=1").check(Job(NANO, ranks=1, dtype="float16"))
+@pytest.mark.parametrize(
+    ("text", "dtype"),
+    [
+        ("dice:wire=float8/residual-fp8", "float32"),
+        ("expert:wire=float8/residual-int8", "float32"),
+        ("expert:wire=model/residual-raw", "float32"),
+        ("dice:wire=float16/residual-sparse:m=1", "float16"),
+    ],
+)
+def test_a_codec_that_makes_no_less_of_rows_than_they_are_is_refused(text: str, dtype: str) -> None:
+    """By the rows that an even gate has for each rank, and what they take as they travel."""
+    with pytest.raises(InputError, match="so that none would be coded"):
+        schedule(text).check(Job(NANO, ranks=4, dtype=dtype))
+    schedule(text).check(Job(NANO, ranks=1, dtype=dtype))
+    schedule("dice/residual-sparse:m=1").check(Job(NANO, ranks=4, dtype="float16"))
+
+
+@pytest.mark.parametrize("text", ["cfg+expert", "cfg+dice/residual-1bit"])
+def test_each_half_of_guidance_tells_the_other_of_all_its_images(text: str) -> None:
+    """As claimed, with several images."""
+    job = Job(NANO, ranks=4, steps=4, images=2)
+    ops = simulate(schedule(text), job, Free(), NETWORKS["infinite"]).ops
+    assert tuple(ops.groupby("rank")["wire_bytes"].sum()) == schedule(text).claims(job).wire_bytes
+
+
+@pytest.mark.parametrize("capacity", ["9", "1e9", "1e30"])
+def test_room_for_more_than_could_ever_come_is_refused(capacity: str) -> None:
+    """Such rows would all be padding."""
+    with pytest.raises(InputError, match="expected 0 to 8"):
+        schedule(f"expert:capacity={capacity}").check(Job(NANO, ranks=2))
