@@ -29,7 +29,7 @@ def loads(trace: Trace) -> xr.Dataset:
     Reads a rank's layer step by step. NaN where a rank kept no choices at a step: attribute "gaps"
     says so, and that the other two are sums of what was kept. Raises InputError where none were.
     """
-    kept, gaps = choices(trace), Gaps()
+    kept, gaps = choices(trace), Gaps(trace.problems)
     classes = {rank: labels(trace, rank) for rank in kept.ranks}
     load = np.full((len(kept.layers), trace.run.steps, trace.run.ranks, kept.experts), np.nan)
     by_token = np.zeros((len(kept.layers), kept.tokens, kept.experts))

@@ -46,7 +46,7 @@ def agreement(trace: Trace, lags: int = 4, placement: Placement | None = None) -
         raise InputError(f"lags is {lags}, expected 1 or more")
     if trace.run.steps < 2:
         raise InputError("agreement of choices: one step has nothing to agree with")
-    kept, gaps, reasons = choices(trace), Gaps(), []
+    kept, gaps, reasons = choices(trace), Gaps(trace.problems), []
     lags = min(lags, trace.run.steps - 1)
     owner = None
     try:

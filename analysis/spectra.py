@@ -14,6 +14,7 @@ from analysis.gaps import Gaps
 from analysis.results import described, ratio
 from analysis.sentences import sentence
 from analysis.tensors import Array, Tensor, changes, tensor
+from traces.errors import InputError
 
 if TYPE_CHECKING:
     from traces.trace import Trace
@@ -39,14 +40,18 @@ def spectra(trace: Trace, name: str, *, device: torch.device = _CPU) -> xr.Datas
     seeded matrix of the same shape with independent Gaussian numbers.
 
     Reads a layer step by step. NaN where a step is missing, not finite, or zero, such as the
-    residual of what does not change. Raises InputError for an unknown name.
+    residual of what does not change. Raises InputError for an unknown name, and where no number
+    is finite.
     """
     what, gaps = tensor(trace, name), Gaps(trace.problems)
     rows, channels = what.shape
-    shape = (max(len(what.holders(layer)) for layer in what.layers) * rows, channels)
+    holders = {layer: what.holders(layer) for layer in what.layers}
+    shape = (max(map(len, holders.values())) * rows, channels)
+    if not shape[0]:
+        raise InputError(f"{name!r}: none of its kept numbers is finite")
     found = np.full((len(ORDERS), len(what.layers), what.steps, min(shape)), np.nan)
     for place, layer in enumerate(what.layers):
-        for order, step, values in _of_layer(what, layer, gaps, device):
+        for order, step, values in _of_layer(what, (layer, holders[layer]), gaps, device):
             found[order, place, step] = np.append(values, np.zeros(min(shape) - len(values)))
     noise = np.random.default_rng(_SEED).standard_normal(shape, np.float32)
     gaussian = _measures(_relative_values(noise, device))
@@ -73,11 +78,15 @@ def _summary(result: xr.Dataset) -> str:
 
 
 def _of_layer(
-    what: Tensor, layer: int, gaps: Gaps, device: torch.device
+    what: Tensor, place: tuple[int, list[int]], gaps: Gaps, device: torch.device
 ) -> Iterator[tuple[int, int, Values]]:
     """(order, step, relative singular values) of all that have some; says why others have none."""
+    layer, holders = place
+    if not holders:
+        gaps.add("not kept, or not finite", layer, range(what.steps))
+        return
     gaps.add("not kept", layer, set(range(what.steps)) - set(what.kept_steps))
-    for step, orders in changes(what.matrices(layer, *what.holders(layer))):
+    for step, orders in changes(what.matrices(layer, *holders)):
         for order, matrix in enumerate(orders):
             if reason := _unfit(matrix):
                 gaps.add(f"{ORDERS[order]} {reason}", layer, [step])

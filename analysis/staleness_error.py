@@ -43,7 +43,7 @@ def error_by_age(trace: Trace, name: str, ages: int = 4) -> xr.Dataset:
     steps is missing or not finite, or x_t is zero: attribute "gaps" says why. Raises InputError for
     an unknown name, for less than one age, and where there are not two steps.
     """
-    what, gaps = tensor(trace, name), Gaps()
+    what, gaps = tensor(trace, name), Gaps(trace.problems)
     if ages < 1:
         raise InputError(f"ages is {ages}, expected 1 or more")
     if what.steps < 2:

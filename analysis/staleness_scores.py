@@ -44,7 +44,7 @@ def error_by_score(trace: Trace, age: int = 1, bins: int = 10) -> xr.Dataset:
     fresh, and for no bins or an age that there cannot be.
     """
     _check(trace, age, bins)
-    kept, gaps = choices(trace), Gaps()
+    kept, gaps = choices(trace), Gaps(trace.problems)
     sums = np.zeros((len(kept.layers), kept.slots, bins, 4))
     for place, layer in enumerate(kept.layers):
         for rank in kept.ranks:

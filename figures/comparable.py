@@ -1,4 +1,4 @@
-"""Which of several traces can be laid beside the first: those of the same pictures."""
+"""Which traces can be laid beside each other: pictures of one noise, times of the same work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 from traces.errors import InputError
 
 if TYPE_CHECKING:
+    from traces.run import Run
     from traces.trace import Trace
+
+#: What must be the same before two runs' times say anything about each other; and their steps.
+_SAME_WORK = ("model", "images")
 
 
 def comparable(traces: Mapping[str, Trace], kept: str) -> dict[str, Trace]:
@@ -26,3 +30,23 @@ def comparable(traces: Mapping[str, Trace], kept: str) -> dict[str, Trace]:
 def _pictures_of(trace: Trace) -> tuple[object, ...]:
     run = trace.run
     return run.model, run.seed, run.images, run.steps
+
+
+def check_same_work(runs: Mapping[str, tuple[Run, int]]) -> None:
+    """Raises InputError, naming the first field that differs, for runs of different work.
+
+    Each is given with the steps that it was to have, of which its trace may have less.
+    """
+    (first, one), *others = runs.items()
+    for name, other in others:
+        for field in (*_SAME_WORK, "steps"):
+            left, right = _meant(one, field), _meant(other, field)
+            if left != right:
+                raise InputError(
+                    f"{first} and {name} are runs of different work, whose times cannot be "
+                    f"compared: {field} is {left!r} and {right!r}; take each by itself"
+                )
+
+
+def _meant(run: tuple[Run, int], field: str) -> object:
+    return run[1] if field == "steps" else getattr(run[0], field)

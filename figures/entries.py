@@ -17,6 +17,7 @@ from figures.sources import (
     each_trace,
     first_sent,
     their_sweep,
+    traces_of_same_work,
 )
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ _ENTRIES = (
         "Red adds to the latency and green does not: the same bytes cost what is not hidden.",
         "traces",
         "figures.breakdown",
-        all_traces,
+        traces_of_same_work,
     ),
     Entry(
         "critical-path",

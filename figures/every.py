@@ -61,6 +61,8 @@ def figures(
 
     given = {"quality": quality, "vulnerability": vulnerability}
     tables = {name: _table(path) for name, path in given.items() if path is not None}
+    if not traces and not tables:
+        raise InputError("there is nothing to draw; name a trace, or a table")
     inputs = Inputs(opened(traces or []), tables)
     made, skipped = _draw(inputs, comma_separated(only), out, form)
     if only and not made:

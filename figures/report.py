@@ -41,14 +41,16 @@ def report(
     out
         File to write, .html; one that is there is replaced.
     """
-    from figures.page.subject import check_same_work, labels, subject
+    from figures.comparable import check_same_work
+    from figures.page.subject import labels, subject
 
     paths = labels(traces)
     _check(out, list(paths.values()))
     subjects = {
         name: subject(name, Trace.open(path), open_common(path)) for name, path in paths.items()
     }
-    check_same_work(subjects)  # before figures are drawn
+    # Before figures are drawn, which takes a while.
+    check_same_work({name: (one.trace.run, one.steps) for name, one in subjects.items()})
     write(subjects, out)
     print(out)
 

@@ -61,7 +61,8 @@ def table(trace: Trace) -> pd.DataFrame:
     steps = min(run.steps, _STEPS)
     job = Job(run.model, run.ranks, steps, dtype, device="meta", images=run.images)
     rows = pd.DataFrame([_row(kernel, n, on, job) for kernel, n in _kernels(run.schedule, job)])
-    subject = f"{run.model}, {panels.shortened(schedule(run.schedule).name, 40)}, rank 0, {dtype}"
+    subject = f"{run.model}, {panels.shortened(schedule(run.schedule).name, 40)}, rank 0"
+    subject += f", on {on.name} in {dtype}"
     return panels.described(rows, subject, "predicted")[list(COLUMNS)]
 
 

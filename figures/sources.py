@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from figures.comparable import check_same_work
 from traces.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ def first_sent(inputs: Inputs) -> Iterator[Source]:
 
     For what takes long, where other traces would show much the same.
     """
-    found = {label: _kept(trace, _ROUTES) for label, trace in inputs.traces.items()}
+    without = (*_ROUTES, "outputs")  # which are of slots, not of places of the image
+    found = {label: _kept(trace, without) for label, trace in inputs.traces.items()}
     label = next((label for label, kept in found.items() if kept), next(iter(found), None))
     if label is not None:
         yield from _of_trace(inputs, label, found[label][:1])
@@ -106,12 +108,29 @@ def _kept(trace: Trace, without: Collection[str]) -> list[str]:
 
 def all_traces(inputs: Inputs) -> Iterator[Source]:
     """One figure of all traces, `table(traces)`."""
-    yield Source("", _bind(inputs.traces))
+    yield Source("", _bind(inputs.traces) if inputs.traces else _refuse("no trace was given"))
+
+
+def traces_of_same_work(inputs: Inputs) -> Iterator[Source]:
+    """The same, of runs whose times can be compared."""
+    yield Source("", lambda table: table(_of_same_work(inputs.traces)))
 
 
 def their_sweep(inputs: Inputs) -> Iterator[Source]:
-    """One figure of all traces replayed at several rates, `table(points)`."""
-    yield Source("", lambda table: table(inputs.points))
+    """One figure of all such traces replayed at several rates, `table(points)`."""
+
+    def apply(table: Callable[..., Any]) -> Any:
+        _of_same_work(inputs.traces)
+        return table(inputs.points)
+
+    yield Source("", apply)
+
+
+def _of_same_work(traces: Mapping[str, Trace]) -> Mapping[str, Trace]:
+    if not traces:
+        raise InputError("no trace was given")
+    check_same_work({label: (trace.run, trace.run.steps) for label, trace in traces.items()})
+    return traces
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -28,13 +27,18 @@ def table(trace: Trace, tensor: str) -> pd.DataFrame:
     """In `analysis.staleness_error`'s numbers; of tokens, means over layers too.
 
     All ages over the same steps, those for which the oldest is there, as far as they are known.
-    Raises InputError for an unknown tensor, and where there are not two steps.
+    Raises InputError for an unknown tensor, where there are not two steps, and where no error is
+    known, as of activations that are zero.
     """
     from analysis.staleness_error import error_by_age
 
     found = error_by_age(trace, tensor)
     from_step = found.sizes["age"]
     by_layer = found["relative_l2"].isel(step=slice(from_step, None)).mean("step")
+    if by_layer.isnull().all():  # noqa: PD003 - of xarray, which has no other name for it
+        raise InputError(
+            f"{tensor}: no error is known; {found.attrs['gaps'] or 'nothing was kept'}"
+        )
     layers = _rows(by_layer).assign(by="layer", row=-1, column=-1)
     tokens = _rows(on_image(trace, found["token_map"].mean("layer"))).assign(by="token", layer=-1)
     rows = pd.concat([layers, tokens], ignore_index=True).assign(tensor=tensor)
@@ -92,8 +96,7 @@ def _lines(ax: Axes, rows: pd.DataFrame) -> bool:
     ax.set_ylabel("relative L2 error")
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    top = float(np.nanmax(rows["error"], initial=0.0))
-    ax.set_ylim(0, 1.35 * top or 1.0)
+    ax.set_ylim(0, 1.35 * float(rows["error"].max()) or 1.0)
     ax.legend(title="steps old", ncols=len(ages), loc="upper center", title_fontsize=7.5)
     panels.head(ax, "all tokens", str(rows["evidence"].iloc[0]))
     return panels.shade_gaps(ax, rows.set_index("layer")["error"])

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from figures.comparable import check_same_work
 from figures.page import pictures, tables
 from figures.page.lanes import lanes, shares
 from figures.page.render import render
-from figures.page.subject import check_same_work
 from traces.errors import InputError
 from traces.units import format_s
 
@@ -41,7 +41,7 @@ def page(subjects: Subjects, figures: Iterable[Made | Skipped], command: Sequenc
 
     Raises InputError for runs of different work, and for more than fits.
     """
-    check_same_work(subjects)
+    check_same_work({name: (one.trace.run, one.steps) for name, one in subjects.items()})
     totals = tables.totals(subjects)
     room = shares([len(subject.trace.ops) for subject in subjects.values()])
     data = [

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from traces.errors import InputError, TraceError
+from traces.errors import TraceError
 from traces.trace import Trace
-
-#: What must be the same before two runs' times say anything about each other.
-_SAME_WORK = ("model", "steps", "images")
 
 
 @dataclass(frozen=True)
@@ -35,23 +32,6 @@ def subject(name: str, whole: Trace, common: Trace) -> Subject:
         raise TraceError(f"{name}: no rank computed or waited, so there is nothing to report")
     more = [problem for problem in common.problems if problem not in whole.problems]
     return Subject(common, whole.run.steps, (*whole.problems, *more))
-
-
-def check_same_work(subjects: Mapping[str, Subject]) -> None:
-    """Raises InputError, naming the first field that differs, for runs of different work."""
-    (first, one), *others = subjects.items()
-    for name, other in others:
-        for field in _SAME_WORK:
-            left, right = _meant(one, field), _meant(other, field)
-            if left != right:
-                raise InputError(
-                    f"{first} and {name} are runs of different work, whose times cannot be "
-                    f"compared: {field} is {left!r} and {right!r}; make a report of each"
-                )
-
-
-def _meant(subject: Subject, field: str) -> object:
-    return subject.steps if field == "steps" else getattr(subject.trace.run, field)
 
 
 def labels(paths: Sequence[Path]) -> dict[str, Path]:

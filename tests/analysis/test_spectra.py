@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis.spectra import spectra
+from traces.errors import InputError
 from traces.trace import Trace
 
 Array = NDArray[np.float32]
@@ -85,3 +86,17 @@ def test_one_step_has_activations_only(record: Record) -> None:
     assert there[1].tolist() == [False, True, False, False, False, False]
     assert "layer 0, step 2: not kept" in found.attrs["gaps"]
     assert "layer 0, step 4: activation not kept, or not finite" in found.attrs["gaps"]
+
+
+def test_a_layer_of_nothing_finite_is_a_gap_and_a_tensor_of_it_is_refused(record: Record) -> None:
+    """What overflowed has no directions."""
+
+    def keep(_: int, step: int) -> dict[str, Array]:
+        return {"hidden/0": drawn(step), "hidden/1": drawn(step) * np.float32(np.nan)}
+
+    found = spectra(record(keep), "hidden")
+    assert np.isfinite(found["entropy_rank"].sel(layer=0, order="activation")).all()
+    assert np.isnan(found["entropy_rank"].sel(layer=1)).all()
+    assert "layer 1, step 0 to 5: not kept, or not finite" in found.attrs["gaps"]
+    with pytest.raises(InputError, match="none of its kept numbers is finite"):
+        spectra(record(lambda rank, step: {"hidden/1": keep(rank, step)["hidden/1"]}), "hidden")

@@ -174,3 +174,23 @@ def test_what_takes_long_is_drawn_of_one_trace(traces: dict[str, Trace], tmp_pat
     assert found.command.split()[2] == str(run.folder)
     (skipped,) = outcomes(Inputs({"stale": traces["stale"]}), ["staleness"])
     assert isinstance(skipped, Skipped)
+
+
+def test_times_of_different_work_are_not_compared(traces: dict[str, Trace], tmp_path: Path) -> None:
+    """As in a report; what is drawn of each by itself is drawn."""
+    label, trace = next(iter(traces.items()))
+    job = Job(trace.run.model, ranks=trace.run.ranks, steps=trace.run.steps + 1)
+    other = run_local(schedule("ring"), job, tmp_path / "longer")
+    found = list(outcomes(Inputs({label: trace, "longer": other}), ["breakdown", "speedup", "age"]))
+    assert [type(each) for each in found] == [Skipped, Skipped, Made, Made]
+    assert all("different work" in each.why for each in found if isinstance(each, Skipped))
+
+
+def test_without_a_trace_or_a_table_there_is_nothing_to_draw(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And with a table alone, what needs a trace says so."""
+    assert call(["figures", "--out", str(tmp_path / "F")]) == BAD_INPUT
+    assert "name a trace, or a table" in capsys.readouterr().err
+    found = list(outcomes(Inputs({}), ["timeline", "breakdown", "bandwidth"]))
+    assert [each.why for each in found if isinstance(each, Skipped)] == ["no trace was given"] * 3
