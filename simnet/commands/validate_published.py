@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -139,7 +140,7 @@ def _limits(suite: Figures) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{value:.1%}"
+    return "-" if math.isnan(value) else f"{value:.1%}"
 
 
 def _verdict(suite: Figures) -> str:

@@ -86,11 +86,13 @@ class Fields:
         value = self.take(key, default)
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise InputError(f"{self.where}: {key} is {value!r}, expected a number")
-        if not (math.isfinite(value) and above < value <= at_most):
+        size = _as_float(value)
+        if not (math.isfinite(size) and above < size <= at_most):
             bounds = f"more than {above:g}" + (
                 f", {at_most:g} or less" if at_most < math.inf else ""
             )
-            raise InputError(f"{self.where}: {key} is {value}, expected {bounds}, and finite")
+            shown = value if math.isfinite(size) else size
+            raise InputError(f"{self.where}: {key} is {shown}, expected {bounds}, and finite")
         return value
 
     def flag(self, key: str) -> bool:
@@ -140,3 +142,11 @@ class Fields:
             return parse(value)
         except InputError as error:
             raise InputError(f"{self.where}: {key}: {error}") from error
+
+
+def _as_float(value: float) -> float:
+    """TOML's integers may be of any length."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

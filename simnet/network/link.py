@@ -8,6 +8,8 @@ from dataclasses import KW_ONLY, dataclass
 from simnet.network.path import PEAK_BPS, Hop
 from traces.errors import InputError
 
+_MOST_CONTENTION = 1e6  # which is no link any more
+
 
 @dataclass(frozen=True)
 class Link:
@@ -56,9 +58,10 @@ class Link:
         )
         hop = self.hop(self.ends[0])
         check_packets(f"link {self.name!r}", hop, self.acks, self.queue_bytes)
-        if not 0 <= self.contention < math.inf:
+        if not 0 <= self.contention <= _MOST_CONTENTION:
             raise InputError(
-                f"link {self.name!r}: contention is {self.contention}, expected 0 or more, finite"
+                f"link {self.name!r}: contention is {self.contention}, expected 0 to "
+                f"{_MOST_CONTENTION:g}"
             )
 
     @property

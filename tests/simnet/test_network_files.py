@@ -166,6 +166,7 @@ def test_collectives_conditions_and_sources_are_kept(tmp_path: Path) -> None:
             LINKS + "efficiency = 0.0",
             "links: efficiency is 0.0, expected more than 1e-06, 1 or less",
         ),
+        (LINKS + f"burst_bytes = {'9' * 400}", "links: burst_bytes is inf, expected"),
         (LINKS + "efficiency = 1e-310", "links: efficiency is 1e-310, expected more than 1e-06"),
         (LINKS + "efficiency = nan", "links: efficiency is nan, expected more than 1e-06"),
         (LINKS + "efficiency = true", "links: efficiency is True, expected a number"),

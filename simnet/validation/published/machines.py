@@ -31,11 +31,11 @@ _GPUS = (
     (r"gb200", "gb200"),
     (r"b200", "b200"),
     (r"h200", "h200"),
-    (r"h(1|8)00.*pcie", "h100-pcie"),
-    (r"h(1|8)00", "h100-sxm"),
+    (r"h(1|8)00(?!\d).*pcie", "h100-pcie"),
+    (r"h(1|8)00(?!\d)", "h100-sxm"),
     (r"h20(?!\d)", "h20"),
-    (r"a(1|8)00.*pcie", "a100-pcie"),
-    (r"a(1|8)00", "a100-sxm"),
+    (r"a(1|8)00(?!\d).*pcie", "a100-pcie"),
+    (r"a(1|8)00(?!\d)", "a100-sxm"),
     (r"l40s", "l40s"),
     (r"l40", "l40"),
     (r"l20", "l20"),
@@ -76,18 +76,28 @@ _NVLINK = {
     "4": "8xh100-nvlink4-nccl",
     "5": "8xb200-nvlink5-nccl",
 }
-_SLOW = {r"1 ?gb?e|ethernet-?1g": "ethernet-1g", r"10 ?gb?e|ethernet-?10g": "ethernet-10g"}
+#: By how a GPU's name begins, its NVLink, where the link does not say which.
+_NVLINK_OF = {"v100": "2", "a": "3", "rtx": "3", "h": "4", "b": "5", "g": "5"}
+_SLOW = {
+    r"(?<!\d)1 ?gb?e|ethernet-?1g": "ethernet-1g",
+    r"(?<!\d)10 ?gb?e|ethernet-?10g": "ethernet-10g",
+}
+_FAST = r"\d ?gb?e\b|ethernet|infiniband|\bib\b|roce"
+_MOST_GPUS = 64
+_NODES = r"\bnodes\b|\b(multi|[2-9])[- ]?node\b"
 #: Between hosts: published runs on 16 L40 come to 1.1-2.5 GB/s over TCP, here 2.4 for a host.
 _CARD = like(bits(2.4 * GB), 20e-6)
 
 
 def machine(row: Row) -> Machine:
     """What a row ran on; raises NotRepresented with a reason."""
+    if row.ngpu > _MOST_GPUS:
+        raise NotRepresented(f"more than {_MOST_GPUS} GPUs")
     device = _device(row.gpu)
     name, kind = _network(row, device)
     network = NETWORKS[name]
     places = network.places if isinstance(network, Graph) else row.ngpu
-    if row.ngpu > places or re.search(r"\bnodes\b", row.notes):
+    if row.ngpu > places or re.search(_NODES, row.notes.lower()):
         if kind != "PCIe" or not isinstance(network, Graph):
             raise NotRepresented(f"several nodes of {row.gpu}, joined by an unstated network")
         network, kind = _cluster(network, row.ngpu), "several nodes"
@@ -121,17 +131,21 @@ def _network(row: Row, device: Device) -> tuple[str, str]:
     for pattern, name in _SLOW.items():
         if re.search(pattern, link):
             return name, "Ethernet"
-    joined = re.search(r"pcie|no nvlink|nvlink|nvswitch", link)
+    if re.search(_FAST, link):
+        raise NotRepresented(f"no rates here of link {row.link}")
+    joined = re.search(r"(?<!no )(?:nvlink|nvswitch)", link) or re.search(r"pcie|no nvlink", link)
     if joined is None:
         unstated = link in ("", "none", "n/s")
         raise NotRepresented("link not stated" if unstated else f"no rates here of link {row.link}")
     for pattern, gpu, name in _KNOWN:
         if device.name == gpu and re.search(pattern, row.source.lower()):
             return name, "PCIe"
-    generation = re.search(r"(?:pcie|nvlink) ?-?(\d)", link)
+    found = re.match(r"[ -]*(?:gen ?)?(\d)", link[joined.end() :])
+    generation = found[1] if found else ""
     if joined[0] in ("nvlink", "nvswitch"):
-        return _NVLINK.get(generation[1] if generation else "3", _NVLINK["5"]), "NVLink"
-    usual = _GENERATIONS.get(generation[1] if generation else "4", "8xl20-pcie4")
+        usual = next((of for gpu, of in _NVLINK_OF.items() if device.name.startswith(gpu)), "5")
+        return _NVLINK.get(generation or usual, _NVLINK["5"]), "NVLink"
+    usual = _GENERATIONS.get(generation or "4", "8xl20-pcie4")
     if "no p2p" in link or "staged" in link:
         usual = _STAGED
     return _PCIE.get(device.name, usual), "PCIe"

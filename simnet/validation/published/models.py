@@ -23,12 +23,12 @@ _KNOWN = (
     (r"flux", "flux.1-dev"),
     (r"(sd|stable-?diffusion)-?3\.5-?large", "sd3.5-large"),
     (r"(sd|stable-?diffusion)-?3(?!\.5)", "sd3-medium"),
-    (r"hunyuan-?video(?!-?1\.5)|skyreels-?v1", "hunyuanvideo"),
+    (r"hunyuan-?video|skyreels-?v1", "hunyuanvideo"),
     (r"hunyuan-?dit", "hunyuandit"),
     (r"cogvideox-?1\.5", "cogvideox1.5-5b"),
     (r"cogvideox-?2b", "cogvideox-2b"),
     (r"cogvideox|consisid", "cogvideox-5b"),
-    (r"wan.*5b", "wan2.2-ti2v-5b"),
+    (r"wan.*(?<![\d.])5b", "wan2.2-ti2v-5b"),
     (r"(wan|skyreels-?v2).*1\.3b", "wan2.1-1.3b"),
     (r"(wan|skyreels-?v2).*14b", "wan2.1-14b"),
     (r"mochi", "mochi-1"),
@@ -40,6 +40,11 @@ _KNOWN = (
     (r"dit-?moe-?g", "dit-moe-g"),
     (r"dit-?moe", "dit-moe-xl"),
     (r"dit-?xl", "dit-xl-2"),
+)
+#: Kin of those above whose shapes or forwards a step are others.
+_KIN = (
+    r"flux.*(klein|kontext)|hunyuan-?video.*1\.5|(sd|stable-?diffusion)-?3\.5.*turbo|"
+    r"z-?image-?(base|omni|edit)"
 )
 _SEVERAL = ("wan2.1-1.3b", "wan2.1-14b", "wan2.2-ti2v-5b", "hunyuanvideo")
 _U_NETS = r"sdxl|sd-?[12]|stable-?diffusion-?(xl|v?[12])|u-?net"
@@ -73,6 +78,8 @@ class Shape(NamedTuple):
 def shape_of(model: str, resolution: str) -> Shape:
     """The preset of a model at a resolution; raises NotRepresented with a reason."""
     plain = re.sub(r"[\s_]+", "-", model.lower())
+    if re.search(_KIN, plain):
+        raise NotRepresented(f"no public shape here of the model {model}")
     for pattern, name in _KNOWN:
         if re.search(pattern, plain):
             return _sized(model, name, resolution)
@@ -83,7 +90,7 @@ def shape_of(model: str, resolution: str) -> Shape:
 
 def _sized(model: str, name: str, resolution: str) -> Shape:
     shape = _preset(name)
-    stated = f"{resolution} {model}"
+    stated = f"{resolution} {model}".lower()
     if name in _SEVERAL and not re.search(r"\d\s*[x×*]\s*\d|\d{3,4}p", stated):
         raise NotRepresented("resolution not stated, of a model that is used at several")
     width, height, frames = _numbers(stated, shape)
@@ -114,6 +121,8 @@ def _numbers(text: str, shape: Preset) -> tuple[int, int, int]:
         width, height = called
     elif square:
         width = height = int(square[1])
+    elif not re.match(r"\s*(?:n/s|default|\(|[a-z])", text):
+        raise NotRepresented(f"the resolution of {text.strip()}")
     counted = re.search(r"(?<![\dx×*])(\d{1,4})\s*(?:f|frames)\b", text)
     if counted:
         frames = int(counted[1])

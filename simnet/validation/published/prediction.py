@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -70,7 +71,7 @@ def _predict(row: Row, rows: Sequence[Row], constants: Constants) -> Predicted:
     if not _is_eager(row) and _is_eager(alone):
         raise NotRepresented("compiled, where the run on one GPU is not")
     publishers = preset(shape.name).steps
-    steps = int(row.steps) if row.steps.isdecimal() and int(row.steps) > 0 else publishers
+    steps = _steps(row.steps, publishers)
     times = 1
     if steps == 1:  # a step of a whole run
         steps = times = publishers
@@ -92,6 +93,14 @@ def _predict(row: Row, rows: Sequence[Row], constants: Constants) -> Predicted:
     return Predicted(row, seconds / times, chosen.kind, on.kind, shape.name.split(":")[0], schedule)
 
 
+def _steps(text: str, publishers: int) -> int:
+    if text.lower() in ("", "n/s", "default"):
+        return publishers
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) == 0:
+        raise NotRepresented(f"{text:.20} steps")
+    return int(text)
+
+
 def _fastest(predictor: Predictor, runs: Sequence[Run]) -> tuple[float, str]:
     found: list[tuple[float, str]] = []
     refused = ""
@@ -106,10 +115,9 @@ def _fastest(predictor: Predictor, runs: Sequence[Run]) -> tuple[float, str]:
 
 
 def _refuse(row: Row) -> None:
-    notes = row.notes.lower()
     if row.latency_s is None:
         raise NotRepresented("runs that ran out of memory")
-    if "+cache" in notes or "teacache" in notes or "fbcache" in notes:
+    if row.cached:
         raise NotRepresented("caches of whole steps are no schedule here")
 
 

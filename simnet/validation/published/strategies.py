@@ -81,8 +81,10 @@ def _words(strategy: str) -> set[str]:
 
 
 def _degrees(row: Row, words: set[str]) -> Degrees:
-    tensor = re.search(r"tp\s*=?-?(\d+)", row.strategy.lower())
+    tensor = re.search(r"tp\s*=?-?(\d{1,4})", row.strategy.lower())
     tp = int(tensor[1]) if tensor else 1
+    if tp < 1:
+        raise NotRepresented(f"the strategy {row.strategy}")
     known = row.ulysses * row.ring * row.pipefusion * row.cfg * tp
     rest = row.ngpu // known if row.ngpu % known == 0 else 1
     if "tp" in words and not tensor:

@@ -22,6 +22,10 @@ COLUMNS = (
 #: Ways to compile; rows with the same of these words in their notes were measured alike.
 _BUILDS = ("eager", "compile", "onediff", "fp8", "older chart", "baseline", "xdit", "sky")
 
+_CACHES = ("+cache", "teacache", "fbcache", "dbcache", "taylorseer")
+#: No run takes less, or more.
+_LEAST_S, _MOST_S = 1e-6, 1e9
+
 #: (source, model, resolution, steps, gpu): rows that belong together.
 Key = tuple[str, str, str, str, str]
 
@@ -56,6 +60,11 @@ class Row:
         """The words of its notes that tell one software from another on the same machine."""
         notes = self.notes.lower()
         return tuple(word for word in _BUILDS if word in notes)
+
+    @property
+    def cached(self) -> bool:
+        """Whether whole steps were left out, by a cache of what they would give."""
+        return any(word in self.notes.lower() for word in _CACHES)
 
     @property
     def fitted(self) -> bool:
@@ -142,10 +151,10 @@ def _latency(where: str, text: str) -> float | None:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 < value < math.inf:
+    if not _LEAST_S <= value <= _MOST_S:
         raise InputError(
-            f"{where}: latency_s is {text!r}, expected seconds above 0, or OOM for a run that ran "
-            "out of memory"
+            f"{where}: latency_s is {text!r}, expected seconds above 0 ({_LEAST_S:g} to "
+            f"{_MOST_S:g}), or OOM for a run that ran out of memory"
         )
     return value
 
@@ -155,7 +164,10 @@ def baseline(row: Row, rows: Iterable[Row]) -> Row | None:
     alone = [
         other
         for other in rows
-        if other.ngpu == 1 and other.group == row.group and other.latency_s is not None
+        if other.ngpu == 1
+        and other.group == row.group
+        and other.latency_s is not None
+        and not other.cached
     ]
     same = [other for other in alone if other.build == row.build]
     return next(iter(same or alone), None)
