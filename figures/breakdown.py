@@ -65,7 +65,8 @@ def draw(table: pd.DataFrame) -> Figure:
         ax.set_xlabel("time of the rank that finishes last")
         evidence = " and ".join(dict.fromkeys(table["evidence"]))
         panels.head(ax, "; ".join(dict.fromkeys(table["extent"])), evidence)
-        fig.legend(handles=_key(table), loc="outside lower center", ncols=6)
+        key = _key(table)
+        fig.legend(handles=key, loc="outside lower center", ncols=len(key) if len(key) < 6 else 4)
     return fig
 
 
