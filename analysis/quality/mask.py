@@ -14,7 +14,9 @@ from analysis.quality.closed_loop import batches, gather
 from analysis.quality.forecast import Forecast
 from analysis.quality.study import Case, Study
 from simnet.models.presets import preset
+from simnet.schedules.base import TeamSchedule
 from simnet.schedules.named import schedule
+from simnet.schedules.single import Single
 from traces.errors import InputError
 
 
@@ -37,11 +39,27 @@ class Mask(NamedTuple):
 
 def harms(study: Study, steps: int) -> Iterator[Harm]:
     """Layer by layer: interweaved, all others synchronous, against a single device's pictures."""
-    alone, layers = _pictures(study, "single", steps), preset(study.model).layers
+    alone, layers = pictures(study, Single(), steps), preset(study.model).layers
     for layer in range(layers):
-        others = [other for other in range(layers) if other != layer]
-        old = _pictures(study, f"interweaved:sync={written(others)}", steps)
-        yield Harm(layer, float((old.float() - alone.float()).square().mean().sqrt()))
+        old = pictures(study, one_interweaved(layer, layers), steps)
+        yield Harm(layer, level_error(old, alone))
+
+
+def one_interweaved(layer: int, layers: int) -> TeamSchedule:
+    """All of so many layers are synchronous but this one."""
+    others = [other for other in range(layers) if other != layer]
+    return schedule(f"interweaved:sync={written(others)}")
+
+
+def pictures(study: Study, chosen: TeamSchedule, steps: int) -> Tensor:
+    """What a schedule makes of the study's noise, (N, 28, 28) in uint8."""
+    job = study.job(Case(chosen.name, chosen, steps))
+    return gather(batches(chosen, job, study.images), job, study.images).pictures
+
+
+def level_error(old: Tensor, alone: Tensor) -> float:
+    """The root mean square of how far pictures are apart, in levels from 0 to 255."""
+    return float((old.float() - alone.float()).square().mean().sqrt())
 
 
 def masks(found: Sequence[Harm], forecast: Forecast, ranks: int, steps: int) -> list[Mask]:
@@ -86,9 +104,3 @@ def written(layers: Collection[int]) -> str:
     ends = [n for n in numbers if n + 1 not in layers]
     pairs = zip(begins, ends, strict=True)
     return ".".join(f"{a}-{b}" if a < b else f"{a}" for a, b in pairs) or "none"
-
-
-def _pictures(study: Study, text: str, steps: int) -> Tensor:
-    case = Case(text, schedule(text), steps)
-    job = study.job(case)
-    return gather(batches(case.schedule, job, study.images), job, study.images).pictures

@@ -200,13 +200,11 @@ class ExpertSchedule(Terms, TeamSchedule):
 
     def _flows(self, layer: int, job: Job, *, back: bool) -> Iterator[Flow]:
         """By step, the layer's dispatch, or the combine that goes `back`."""
-        experts, halves, forced = job.preset.experts, self.halves(layer, job), self.forced(job)
-        assert experts is not None
+        halves, forced = self.halves(layer, job), self.forced(job)
         served = self._served(layer, job) if back else range(job.steps)
         for sent in exchanges(served, forced, halves):
             step, half = sent[-1]
-            slots = self._rows(job) * (1 if half else experts.top)
-            loads = self.loads(job, job.ranks, slots, step, layer)
+            loads = self.loads(job, job.ranks, sent[-1], layer)
             known, parcel = loads, self.parcel(job)
             if self.codec is not None and self._is_coded(job):
                 known = self.known(job, loads, layer, sent)

@@ -97,8 +97,7 @@ class Place:
 
     def foretold(self, routed: Routed) -> list[list[int]]:
         """Each member's slots for each place, where there are no values to count."""
-        slots = len(routed.order)
-        return self.terms.loads(self.job, self.team.size, slots, routed.step, routed.layer)
+        return self.terms.loads(self.job, self.team.size, routed.sent, routed.layer)
 
     def foretold_known(self, routed: Routed, before: Sequence[Sent]) -> list[list[int]]:
         """How many of these slots the receiver knows, after these exchanges."""

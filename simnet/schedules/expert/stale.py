@@ -13,6 +13,7 @@ from simnet.schedules.expert.base import Experts, ExpertSchedule, Gated, in_step
 from simnet.schedules.expert.exchange import Expertise
 from simnet.schedules.expert.freight import Coming
 from simnet.schedules.expert.layers import NONE, Layers
+from simnet.schedules.expert.parcel import Sent
 from simnet.schedules.expert.scores import STALE, Scores
 from simnet.schedules.expert.slots import Arrived, Routed
 from traces.errors import InputError
@@ -76,7 +77,7 @@ class StaleExperts(ExpertSchedule):
         experts = job.preset.experts
         assert experts is not None
         tokens, row = self._rows(job), self.parcel(job).whole(1)
-        sent = sum(self.loads(job, job.ranks, tokens * experts.top, 0, 0)[0])
+        sent = sum(self.loads(job, job.ranks, Sent(0, half=False), 0)[0])
         known = tokens * (experts.count * job.torch_dtype.itemsize + experts.top * 8) + sent * 8
         coming = sent * (row + (16 if self._is_coded(job) else 0))  # in which order; see Travel
         kept = [

@@ -60,15 +60,15 @@ class Terms:
                 "of token and expert come and go, and have no trend; use `wire` for whole rows"
             )
 
-    def loads(self, job: Job, ranks: int, slots: int, step: int, layer: int) -> list[list[int]]:
-        """Of each rank's so many slots, how many fall to each expert, in the experts' places."""
+    def loads(self, job: Job, ranks: int, sent: Sent, layer: int) -> list[list[int]]:
+        """Of each rank's slots in an exchange, how many fall to each expert, in their places."""
         experts = job.preset.experts
         assert experts is not None
+        slots = job.batch * job.preset.tokens * (1 if sent.half else experts.top)
         if self.capacity != UNBOUNDED:
             return [[self.capacity.rows(slots, experts.count)] * experts.count] * ranks
         order = self.placement.order(experts.count, ranks)
-        half = slots == job.batch * job.preset.tokens
-        every = [self._where(rank, Sent(step, half), layer, job) for rank in range(ranks)]
+        every = [self._where(rank, sent, layer, job) for rank in range(ranks)]
         wanted = [self.routing.loads(slots, experts.count, where) for where in every]
         return [[loads[expert] for expert in order] for loads in wanted]
 
