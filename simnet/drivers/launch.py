@@ -184,7 +184,10 @@ def _rank_main(rank: int, task: Task, port: int, pipe: Connection) -> None:
     except Exception as error:  # noqa: BLE001 - told to the launching process
         with suppress(BrokenPipeError):
             pipe.send(error if isinstance(error, ThinwireError) else _unplaced(rank, error))
-        sys.exit(FAILED)
+        # At once: an interpreter that takes itself apart beside gloo's threads may abort, and that
+        # would be taken for the cause.
+        sys.stderr.flush()
+        os._exit(FAILED)
 
 
 def _end_with_parent() -> None:
