@@ -80,8 +80,6 @@ def _check(out: Path, traces: Sequence[Path]) -> None:
     """Raises InputError where the page could not be written: before the work, not after it."""
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"report {str(out)!r}: the name must end in .html")
-    if not out.parent.is_dir():
-        raise InputError(f"report {str(out)!r}: folder {str(out.parent)!r} does not exist")
     for trace in traces:
         if out.resolve().is_relative_to(trace.resolve()):
             raise InputError(f"report {str(out)!r} would lie in the trace {str(trace)!r}")

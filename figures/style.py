@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from traces.errors import InputError
-from traces.files import replacing
+from traces.files import replaceable, replacing
 
 WIDTH_IN = 7.0  # a page's text between its margins
 COLUMN_IN = 3.4  # one of two columns
@@ -131,5 +131,4 @@ def check(path: Path) -> None:
         raise InputError(
             f"figure {str(path)!r}: the name must end in {', '.join(_METADATA)} to say its format"
         )
-    if not path.parent.is_dir():
-        raise InputError(f"figure {str(path)!r}: folder {str(path.parent)!r} does not exist")
+    replaceable(path)

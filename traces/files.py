@@ -29,10 +29,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replaceable(path: Path) -> None:
-    """Raises InputError where something else than a file is there: a device must stay one.
+    """Raises InputError where no file can be put: asked before the work for it, not after.
 
-    A link to a file is replaced, and the file that it leads to stays as it is.
+    That is in a folder that does not exist, and where something else than a file is there: a
+    device must stay one. A link to a file is replaced, and what it leads to stays as it is.
     """
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: folder '{path.parent}' does not exist")
     with writing(path):
         taken = path.exists() and not path.is_file()
     if taken:

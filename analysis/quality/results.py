@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from traces.errors import InputError
-from traces.files import replacing
+from traces.files import replaceable, replacing
 
 Row = Mapping[str, Any]
 Rows = list[dict[str, Any]]
@@ -108,6 +108,5 @@ def _format(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in _READ:
         raise InputError(f"{path}: the name must end in {' or '.join(_READ)} to say its format")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: folder {str(path.parent)!r} does not exist")
+    replaceable(path)
     return suffix

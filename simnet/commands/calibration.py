@@ -65,8 +65,6 @@ def expect_places(out: Path, figure: Path | None, *, overwrite: bool) -> None:
         raise InputError(f"{figure}: --figure must end in .png, .svg or .pdf to say its format")
     for path in (*_places(out), *([figure] if figure else [])):
         replaceable(path)
-        if not path.absolute().parent.is_dir():
-            raise InputError(f"{path}: the folder {path.absolute().parent} does not exist")
         if path.exists() and not overwrite:
             raise InputError(f"{path}: exists; choose another name, or use --overwrite")
 
