@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from simnet.network.network import Line, lines
+from traces.columns import COLLECTIVES
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -68,7 +69,7 @@ def _stands(kinds: pd.DataFrame) -> Iterator[tuple[Hashable, ...]]:
     rows: Any = kinds.itertuples(index=False)
     for row in rows:
         for line in lines(row, tuple(map(int, row.group.split(",")))):
-            together = row.kind.startswith("all_")
+            together = row.kind in COLLECTIVES
             members = len(line.ranks)
             sends = together or line.ranks[0] == row.rank
             takes = together or line.ranks[-1] == row.rank

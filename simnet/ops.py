@@ -18,6 +18,8 @@ from itertools import pairwise
 from operator import index
 from typing import Any, ClassVar, Protocol
 
+from simnet.bulk import Bulk
+from traces import wire
 from traces.errors import ScheduleError
 
 #: A schedule's generator for one rank; what it returns is that rank's output.
@@ -208,10 +210,18 @@ class AllReduce(Collective):
     kind = "all_reduce"
 
     def deliver(self, ops: Sequence[Any]) -> list[Any]:
-        total = ops[0].value
-        for op in ops[1:]:
-            total = total + op.value
+        total = _sum(ops)
         return [total for _ in ops]
+
+
+class ReduceScatter(Collective):
+    """Member i gets the i-th of equal parts (along dim 0) of the sum of all values."""
+
+    __slots__ = ()
+    kind = "reduce_scatter"
+
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        return list(_sum(ops).chunk(len(ops)))
 
 
 class AllToAll(Collective):
@@ -254,8 +264,90 @@ class AllToAll(Collective):
         return [[theirs[place] for theirs in parts] for place in range(len(ops))]
 
 
+class Rooted(Collective):
+    """A collective that has a root: the rank that the value comes from, or goes to."""
+
+    __slots__ = ("root",)
+
+    def __init__(self, name: str, value: Payload, root: int, group: Group | None = None) -> None:
+        super().__init__(name, value, group)
+        self.root = root
+
+    def place(self) -> int:
+        """The root's in the group; of all ranks, each is at its own number."""
+        return self.group.ranks.index(self.root) if self.group else self.root
+
+
+class Broadcast(Rooted):
+    """Everyone gets the root's value; others' values only say what it is like."""
+
+    __slots__ = ()
+    kind = "broadcast"
+
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        return [ops[self.place()].value for _ in ops]
+
+
+class Reduce(Rooted):
+    """The root gets the sum of all values, others nothing."""
+
+    __slots__ = ()
+    kind = "reduce"
+
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        return [_sum(ops) if place == self.place() else None for place in range(len(ops))]
+
+
+class Gather(Rooted):
+    """The root gets everyone's value: a list in group order. Others get nothing."""
+
+    __slots__ = ()
+    kind = "gather"
+
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        values = [op.value for op in ops]
+        return [values if place == self.place() else None for place in range(len(ops))]
+
+
+class Scatter(Rooted):
+    """Member i gets the i-th of equal parts (along dim 0) of the root's value.
+
+    Others' values only say what that one is like.
+    """
+
+    __slots__ = ()
+    kind = "scatter"
+
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        return list(ops[self.place()].value.chunk(len(ops)))
+
+
+class Barrier(Collective):
+    """Complete when every member has asked for it. Nothing moves."""
+
+    __slots__ = ()
+    kind = "barrier"
+
+    def __init__(self, name: str = "barrier", group: Group | None = None) -> None:
+        super().__init__(name, Bulk(0), group)
+
+    def deliver(self, ops: Sequence[Any]) -> list[Any]:
+        return [None for _ in ops]
+
+
+def _sum(ops: Sequence[Any]) -> Any:
+    """Of all values, in group order."""
+    total = ops[0].value
+    for op in ops[1:]:
+        total = total + op.value
+    return total
+
+
 #: Every kind of transfer.
-TRANSFERS: tuple[type[Transfer], ...] = (Send, Recv, Shift, AllGather, AllReduce, AllToAll)
+TRANSFERS: tuple[type[Transfer], ...] = (
+    *(Send, Recv, Shift, AllGather, AllReduce, AllToAll, ReduceScatter),
+    *(Broadcast, Reduce, Gather, Scatter, Barrier),
+)
 
 
 class Ticket(Protocol):
@@ -266,23 +358,7 @@ class Ticket(Protocol):
 
 
 def wire_bytes(op: Transfer, members: int, place: int) -> int:
-    """Bytes that the member at this place of the group puts on the wire.
-
-    By the bandwidth-optimal algorithm of each kind: ring all-gather and pairwise all-to-all send
-    every other member's part once; ring all-reduce is a reduce-scatter and an all-gather (Thakur
-    et al. 2005, "Optimization of Collective Communication Operations in MPICH", section 4).
-    """
-    nbytes: int = op.value.nbytes
-    others = members - 1
-    if op.kind == "recv" or others == 0:
-        return 0
-    if isinstance(op, AllToAll) and op.sends is not None:
-        return nbytes - op.parts[place]
-    per_kind = {
-        "send": nbytes,
-        "shift": nbytes,
-        "all_gather": others * nbytes,
-        "all_reduce": 2 * others * nbytes // members,
-        "all_to_all": others * nbytes // members,
-    }
-    return per_kind[op.kind]
+    """Bytes that the member at this place of the group puts on the wire: traces.wire."""
+    root = op.place() if isinstance(op, Rooted) else -1
+    parts = op.parts if isinstance(op, AllToAll) else ()
+    return wire.wire_bytes(op.kind, op.value.nbytes, range(members), place, root=root, parts=parts)

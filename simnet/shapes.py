@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
+from simnet.bulk import Bulk
 from traces.errors import ScheduleError
 
 
 def describe_shape(args: Sequence[Any]) -> str:
     """Text such as "1x64x256:float32,none,3": tensors' shapes and types, and other values as such.
 
-    Tuples and lists inside are written out in place. Raises ScheduleError for an argument that is
-    no tensor, number, None or sequence of these.
+    Tuples and lists inside are written out in place; a Bulk has a text of its own. Raises
+    ScheduleError for an argument that is no tensor, number, None or sequence of these.
     """
     parts = []
     for arg in args:
         try:
             parts.append(_tensor(arg.shape, arg.dtype))
         except AttributeError:
-            parts.append(_other(arg))
+            parts.append(arg.text if isinstance(arg, Bulk) else _other(arg))
     return ",".join(parts)
 
 

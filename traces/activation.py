@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,7 +67,7 @@ def catalogue(parts: Mapping[int, Part], steps: int) -> Catalogue:
     for rank, step, path in kept_files(parts, steps):
         for key, stored in _header(path).items():
             name, _, layer = key.rpartition("/")
-            if not name or not layer.lstrip("-").isdecimal():
+            if not name or not re.fullmatch("-?[0-9]{1,9}", layer):
                 raise TraceError(f"{path}: tensor {key!r}; expected a name like 'block/3'")
             found.setdefault(name, {})[rank, step, int(layer)] = stored
     return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from traces.columns import COLUMNS, KINDS
+from traces.columns import COLLECTIVES, COLUMNS, KINDS, MESSAGES, ROOTS
 from traces.errors import InputError, TraceError
 from traces.parts import parse_parts
 from traces.run import Run
@@ -131,8 +131,10 @@ def _size(shape: str) -> int | None:
 A_TIME = "a time from 0"
 A_PEER = "one of the run's ranks, or -1"
 A_MEMBER = "one of the ranks of the transfer's group"
-SENDS, RECEIVES = ("send", "shift"), ("recv", "shift")
-TRANSFERS = KINDS[2:]
+#: Kinds of which `dst`, and `src`, is a rank of the group.
+SENDS = ("send", "shift", *(kind for kind, column in ROOTS.items() if column == "dst"))
+RECEIVES = ("recv", "shift", *(kind for kind, column in ROOTS.items() if column == "src"))
+TRANSFERS = (*MESSAGES, *COLLECTIVES)
 #: Each is checked where all its columns were asked for.
 RULES = (
     Rule(("kind",), f"one of {', '.join(KINDS)}", lambda r, _: ~r["kind"].isin(KINDS)),
@@ -158,12 +160,12 @@ RULES = (
     Rule(("src",), A_PEER, lambda r, run: ~r["src"].between(-1, run.ranks - 1)),
     Rule(
         ("dst", "kind"),
-        "the rank that is sent to",
+        "the rank that is sent to, or the root",
         lambda r, _: r["kind"].isin(SENDS) & (r["dst"] < 0),
     ),
     Rule(
         ("src", "kind"),
-        "the rank that is received from",
+        "the rank that is received from, or the root",
         lambda r, _: r["kind"].isin(RECEIVES) & (r["src"] < 0),
     ),
     Rule(
@@ -187,6 +189,11 @@ RULES = (
     Rule(("src", "kind", "group"), A_MEMBER, lambda r, _: _outside(r, "src", *RECEIVES)),
     Rule(("shape", "kind"), "one tensor's, such as 2x64x128:float32, or none", _bad_shape),
     Rule(("bytes", "shape", "kind"), "what the shape says; of a recv, 0", _bad_bytes),
+    Rule(
+        ("bytes", "kind"),
+        "0, as a barrier moves nothing",
+        lambda r, _: (r["kind"] == "barrier") & (r["bytes"] != 0),
+    ),
     Rule(
         ("parts", "kind"),
         "none, as only an all_to_all has parts",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from traces.columns import COLLECTIVES
 from traces.errors import TraceError
 from traces.reading import unended
 from traces.trace import Trace
@@ -88,7 +89,7 @@ def _unmatched(ops: pd.DataFrame) -> list[int]:
 def _places(ops: pd.DataFrame) -> pd.DataFrame:
     """Where each transfer queues: a row for each lane, and `members`, how many ranks it joins."""
     rank, dst, src = (ops[name].astype(str) for name in ("rank", "dst", "src"))
-    collective = ops["group"][ops["kind"].str.startswith("all_")]
+    collective = ops["group"][ops["kind"].isin(COLLECTIVES)]
     out = ops["kind"].isin(("send", "shift")) & (ops["dst"] != ops["rank"]) & (ops["dst"] >= 0)
     back = ops["kind"].isin(("recv", "shift")) & (ops["src"] != ops["rank"]) & (ops["src"] >= 0)
     lane = pd.concat([collective, (rank + ">" + dst)[out], (src + ">" + rank)[back]])

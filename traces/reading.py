@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from traces.check import Checker
+from traces.clocks import RankClock
 from traces.errors import TraceError
-from traces.part import Part, find
+from traces.part import Part, Recording, find
 from traces.run import Run
 
 if TYPE_CHECKING:
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
 HEADER = "run.json"
 #: Only in a trace that was saved with problems: their list.
 PROBLEMS = "problems.json"
+#: In a rank's folder: its clock beside rank 0's, and what it says went wrong while recording.
+CLOCK, NOTE = "clock.json", "note.txt"
+#: More of a note is not read.
+_NOTE_BYTES = 4096
 
 
 def header(folder: Path) -> Run:
@@ -54,6 +60,22 @@ def parts(folder: Path, run: Run) -> dict[int, Part]:
     return found
 
 
+def counted(run: Run, parts: Mapping[int, Part]) -> Run:
+    """The header with the number of steps: where it leaves that open, of the rank with most."""
+    most = max((part.steps for part in parts.values()), default=0)
+    return run if run.steps else replace(run, steps=max(most, 1))
+
+
+def clocks(parts: Mapping[int, Part]) -> dict[int, RankClock]:
+    """By rank, its clock, where there is one. Raises TraceError for a damaged file."""
+    paths = {rank: part.path.with_name(CLOCK) for rank, part in parts.items()}
+    return {
+        rank: RankClock.from_json(_json(path), str(path))
+        for rank, path in paths.items()
+        if path.exists()
+    }
+
+
 def _same_run(part: Part, identity: str) -> None:
     if part.run == identity:
         return
@@ -72,18 +94,41 @@ def problems(folder: Path, run: Run, parts: Mapping[int, Part]) -> tuple[str, ..
         earlier = _json(folder / PROBLEMS)
         if not isinstance(earlier, list) or not all(isinstance(line, str) for line in earlier):
             raise TraceError(f"{folder / PROBLEMS}: expected a list of sentences")
-    now = [line for rank in range(run.ranks) for line in _lost(rank, parts.get(rank), run.steps)]
+    open_ended = not header(folder).steps
+    now = [
+        line
+        for rank in range(run.ranks)
+        for line in _lost(rank, parts.get(rank), run.steps, open_ended=open_ended)
+    ]
     return tuple(dict.fromkeys([*earlier, *now]))
 
 
-def _lost(rank: int, part: Part | None, steps: int) -> Iterator[str]:
+def _lost(rank: int, part: Part | None, steps: int, *, open_ended: bool) -> Iterator[str]:
     if part is None:
         yield f"rank {rank}: no part was recorded"
         return
     if part.steps < steps:
         yield f"rank {rank}: recording ended after {part.steps} of {steps} steps"
+    elif open_ended and isinstance(part, Recording):
+        yield (
+            f"rank {rank}: the recording was never closed; what came after its {part.steps} "
+            "steps is lost"
+        )
+    if note := _note(part.path.with_name(NOTE)):
+        yield f"rank {rank}: {note}"
     if part.unended:
         yield unended(rank, part.unended)
+
+
+def _note(path: Path) -> str:
+    """What was written there while recording, on one line."""
+    try:
+        with path.open("rb") as file:
+            return " ".join(file.read(_NOTE_BYTES).decode(errors="replace").split())
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def unended(rank: int, transfers: int) -> str:
@@ -97,11 +142,18 @@ def file_name(step: int) -> str:
     return f"step-{step:05}.safetensors"
 
 
-def kept_files(parts: Mapping[int, Part], steps: int) -> Iterator[tuple[int, int, Path]]:
+def reduced_name(step: int) -> str:
+    """Of what a rank reduced in a step, see traces.reduced."""
+    return f"reduced-{step:05}.safetensors"
+
+
+def kept_files(
+    parts: Mapping[int, Part], steps: int, name: Callable[[int], str] = file_name
+) -> Iterator[tuple[int, int, Path]]:
     """(rank, step, path) of the files that there are of complete steps, up to the run's last."""
     for rank, part in parts.items():
         for step in range(min(part.steps, steps)):
-            path = part.path.with_name(file_name(step))
+            path = part.path.with_name(name(step))
             if path.exists():
                 yield rank, step, path
 
@@ -109,11 +161,14 @@ def kept_files(parts: Mapping[int, Part], steps: int) -> Iterator[tuple[int, int
 def batches(
     run: Run, parts: Mapping[int, Part], columns: Sequence[str], rows: int
 ) -> Iterator[pd.DataFrame]:
-    """Checked rows from disk, at most so many of one rank at a time."""
+    """Checked rows from disk on the common time axis, at most so many of one rank at a time."""
+    own = clocks(parts)
     for rank, part in parts.items():
         check = Checker(run, rank, str(part.path))
         for batch in part.batches(columns, rows):
             frame = batch.to_pandas()
+            if rank in own:
+                frame = own[rank].common(frame)
             check(frame)
             yield frame
 

@@ -11,9 +11,14 @@ from typing import Any
 from traces.errors import TraceError
 
 #: Of what is written now. What older ones lack: traces.columns.SINCE.
-SCHEMA = 2
+SCHEMA = 3
 #: Fields that came with later schemas than the first.
 _SINCE = {"images": 2}
+#: Since when a header need not say how many steps there will be.
+_OPEN_ENDED = 3
+
+_MEASURED = ("distributed", "captured", "kineto", "chakra", "execution-trace")
+_EVIDENCE = {**dict.fromkeys(_MEASURED, "measured"), "local": "measured compute"}
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,8 @@ class Run:
     model: str
     schedule: str
     ranks: int
-    steps: int
-    driver: str  # distributed, local, simulated, or the name of what it was imported from
+    steps: int  # in a header on disk 0: as many as were recorded, which Trace.open counts
+    driver: str  # distributed, local, simulated, captured, or what it was imported from
     device: str  # what the compute times are of
     network: str  # what the transfer times are of
     dtype: str = "float32"
@@ -38,9 +43,7 @@ class Run:
     @property
     def evidence(self) -> str:
         """What its times are worth: "measured", "measured compute" or "predicted"."""
-        return {"distributed": "measured", "local": "measured compute"}.get(
-            self.driver, "predicted"
-        )
+        return _EVIDENCE.get(self.driver, "predicted")
 
     @property
     def identity(self) -> str:
@@ -71,6 +74,8 @@ class Run:
             if name not in data:
                 raise TraceError(f"{where}: field {name!r} is missing")
         for name, value in data.items():
+            if name == "steps" and value == 0 and data["schema"] >= _OPEN_ENDED:
+                continue
             if expected := _misfit(name, value):
                 raise TraceError(f"{where}: {name} is {value!r}, expected {expected}")
         return cls(**data)

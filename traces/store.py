@@ -6,6 +6,9 @@ A trace is a folder:
     rank-0/ops.jsonl                 while recording: a line per operation, see traces.part
     rank-0/ops.parquet               once closed, in its place
     rank-0/step-00003.safetensors    activations kept in step 3, keyed "name/layer"
+    rank-0/reduced-00003.safetensors sketches and moments of them, see traces.reduced
+    rank-0/clock.json                its clock beside rank 0's, see traces.clocks
+    rank-0/note.txt                  what it says went wrong, a sentence
 """
 
 from __future__ import annotations
@@ -38,7 +41,10 @@ if TYPE_CHECKING:
     import torch
 
 #: What a rank's folder may hold of ours.
-OURS = re.compile(r"(ops\.jsonl|ops\.parquet|step-[0-9]{5,}\.safetensors)(\.tmp)?")
+OURS = re.compile(
+    r"(ops\.jsonl|ops\.parquet|clock\.json|note\.txt|step-unfinished\.safetensors|"
+    r"(step|reduced)-[0-9]{5,}\.safetensors)(\.tmp)?"
+)
 
 
 def create(path: str | PathLike[str], run: Run, *, overwrite: bool = False) -> None:
@@ -48,22 +54,29 @@ def create(path: str | PathLike[str], run: Run, *, overwrite: bool = False) -> N
     InputError where the path is taken, and for anything but a trace also with `overwrite`.
     """
     folder = Path(path)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; a trace needs a folder")
-    if folder.exists() and any(folder.iterdir()):
-        _clear(folder, overwrite=overwrite)
+    if check_free(folder, overwrite=overwrite):
+        _clear(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / reading.HEADER, replace(run, schema=SCHEMA).to_json())
 
 
-def _clear(folder: Path, *, overwrite: bool) -> None:
+def check_free(folder: Path, *, overwrite: bool) -> bool:
+    """Whether a trace there has to be removed first; raises InputError as `create` does."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; a trace needs a folder")
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
     if not overwrite:
         raise InputError(f"{folder}: exists and is not empty; choose another, or use --overwrite")
     try:
         reading.header(folder)
     except TraceError as error:
         raise InputError(f"{folder}: will not be overwritten, it is no trace: {error}") from error
+    return True
+
+
+def _clear(folder: Path) -> None:
     with writing(folder):
         for part in reading.rank_folders(folder).values():
             for path in part.iterdir():
@@ -162,14 +175,18 @@ def save(trace: Trace, folder: Path, *, overwrite: bool) -> None:
         with writing(part):
             part.mkdir(exist_ok=True)
         _write_parquet(part / CLOSED, identity, map(_arrow, frames))
+    for rank, clock in trace.clocks.items():
+        _write_json(folder / f"rank-{rank}" / reading.CLOCK, clock.applied().to_json())
     if trace.folder is not None:
         _copy_kept(trace.folder, folder, trace.run)
 
 
 def _copy_kept(source: Path, folder: Path, run: Run) -> None:
-    for rank, _, kept in reading.kept_files(reading.parts(source, run), run.steps):
-        with replacing(folder / f"rank-{rank}" / kept.name) as temporary:
-            shutil.copyfile(kept, temporary)
+    parts = reading.parts(source, run)
+    for name in (reading.file_name, reading.reduced_name):
+        for rank, _, kept in reading.kept_files(parts, run.steps, name):
+            with replacing(folder / f"rank-{rank}" / kept.name) as temporary:
+                shutil.copyfile(kept, temporary)
 
 
 def _arrow(rows: pd.DataFrame) -> pa.RecordBatch:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from traces.activation import Catalogue
+    from traces.clocks import RankClock
     from traces.part import Part
 
 
@@ -53,8 +54,9 @@ class Trace:
             from traces import reading
 
             self._parts = reading.parts(folder, run)
+            self.run = reading.counted(run, self._parts)
             if ops is None:
-                self.problems += reading.problems(folder, run, self._parts)
+                self.problems += reading.problems(folder, self.run, self._parts)
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> Trace:
@@ -98,6 +100,13 @@ class Trace:
             return reading.slices(self.run, self._ops, wanted, batch_rows)
         return reading.batches(self.run, self._parts, wanted, batch_rows)
 
+    @property
+    def clocks(self) -> dict[int, RankClock]:
+        """By rank, how its times were brought onto the common axis, where that was recorded."""
+        from traces import reading
+
+        return reading.clocks(self._parts)
+
     def kept(self) -> tuple[str, ...]:
         """Names of the activations that were kept, in alphabetical order.
 
@@ -117,6 +126,21 @@ class Trace:
         if name not in self._catalogue:
             raise unknown("activation", name, self._catalogue)
         return activation.labelled(name, self._catalogue[name])
+
+    def reduced(self) -> tuple[str, ...]:
+        """Names of the activations of which sketches were kept. Raises TraceError for damage."""
+        from traces import reduced
+
+        return reduced.names(self._parts, self.run.steps)
+
+    def sketches(self, name: str) -> xr.Dataset:
+        """Norms, similarities and moments of an activation that was reduced; see traces.reduced.
+
+        Raises InputError for an unknown name, TraceError for a damaged file.
+        """
+        from traces import reduced
+
+        return reduced.read(self._parts, self.run.steps, name)
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
         """Write it to a folder, whole and closed; rows are checked before anything is written.

@@ -24,6 +24,11 @@ _TIME = {"s": Decimal(1), "ms": Decimal("1e-3"), "ns": Decimal("1e-9")} | dict.f
 )
 # Bits are lower-case b or "bit", bytes upper-case B: 1 GB/s is 8 Gbit/s.
 _PREFIX = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = {f"{p}B": Decimal(f) for p, f in _PREFIX.items()} | {
+    "KiB": Decimal(2**10),
+    "MiB": Decimal(2**20),
+    "GiB": Decimal(2**30),
+}
 _RATE = {
     **{f"{p}{u}": Decimal(f) for p, f in _PREFIX.items() for u in ("bit/s", "bps", "b/s")},
     **{f"{p}B/s": Decimal(8 * f) for p, f in _PREFIX.items()},
@@ -61,6 +66,17 @@ def parse_time(text: str) -> float:
     if time_s > MOST_S:
         raise InputError(f"time {text!r} must be {MOST_S:g}s or less; is that its unit?")
     return time_s
+
+
+def parse_bytes(text: str) -> float:
+    """Bytes in "20GB" (20e9), "512 MB" or "16GiB".
+
+    Raises InputError for a missing or unknown unit, and for a size that is 0 or infinite.
+    """
+    nbytes = _parse(text, _SIZE, "size", "20GB, 512MB or 16GiB")
+    if not 0 < nbytes < math.inf:
+        raise InputError(f"size {text!r} must be more than zero, and finite")
+    return nbytes
 
 
 def _parse(text: str, units: Mapping[str, Decimal], what: str, example: str) -> float:

@@ -13,7 +13,22 @@ import torch.distributed as dist
 from simnet.drivers.agreement import Said
 from simnet.drivers.log import where
 from simnet.network.network import Line, lines
-from simnet.ops import AllGather, AllReduce, AllToAll, Group, Recv, Send, Shift, Transfer
+from simnet.ops import (
+    AllGather,
+    AllReduce,
+    AllToAll,
+    Barrier,
+    Broadcast,
+    Gather,
+    Group,
+    Recv,
+    Reduce,
+    ReduceScatter,
+    Scatter,
+    Send,
+    Shift,
+    Transfer,
+)
 from traces.errors import ScheduleError
 from traces.operation import Operation
 
@@ -58,6 +73,12 @@ class Communicators:
             AllGather: self._all_gather,
             AllReduce: self._all_reduce,
             AllToAll: self._all_to_all,
+            ReduceScatter: self._reduce_scatter,
+            Broadcast: self._broadcast,
+            Reduce: self._reduce,
+            Gather: self._gather,
+            Scatter: self._scatter,
+            Barrier: self._barrier,
         }
 
     def post(self, op: Transfer, row: Operation) -> Ticket:
@@ -71,7 +92,8 @@ class Communicators:
                 f"rank {self.rank}: {op.kind} {op.name!r} is for {group}, which the dry run did "
                 "not come by; on real tensors a schedule must do what it does on meta tensors"
             )
-        op.value = op.value.contiguous()
+        if not isinstance(op, Barrier):
+            op.value = op.value.contiguous()
         if isinstance(op, AllToAll) and op.sends is not None and op.takes is not None:
             what = f"{op.kind} {op.name!r} ({where(row.step, row.layer)})"
             self.said.append(Said(group, what, op.sends, op.takes))
@@ -130,6 +152,43 @@ class Communicators:
             value, op.value, list(op.takes), list(op.sends or ()), process_group, async_op=True
         )
         return list(value.split(op.takes)), [_some(work)]
+
+    def _reduce_scatter(self, op: ReduceScatter, group: Group) -> tuple[Any, list[dist.Work]]:
+        with torch.inference_mode(mode=False):  # gloo writes to it from a thread of its own
+            value = self._part(op.value, group)
+        parts = list(op.value.chunk(len(group.ranks)))
+        process_group = self.process_groups[group]
+        return value, [_some(dist.reduce_scatter(value, parts, group=process_group, async_op=True))]
+
+    def _broadcast(self, op: Broadcast, group: Group) -> tuple[Any, list[dist.Work]]:
+        value = op.value if op.root == self.rank else torch.empty_like(op.value)
+        process_group = self.process_groups[group]
+        return value, [_some(dist.broadcast(value, op.root, process_group, async_op=True))]
+
+    def _reduce(self, op: Reduce, group: Group) -> tuple[Any, list[dist.Work]]:
+        value = op.value.clone()  # others' buffers are written to as well
+        work = dist.reduce(value, op.root, group=self.process_groups[group], async_op=True)
+        return value if op.root == self.rank else None, [_some(work)]
+
+    def _gather(self, op: Gather, group: Group) -> tuple[Any, list[dist.Work]]:
+        is_root = op.root == self.rank
+        values = [torch.empty_like(op.value) for _ in group.ranks] if is_root else None
+        process_group = self.process_groups[group]
+        work = dist.gather(op.value, values, op.root, process_group, async_op=True)
+        return values, [_some(work)]
+
+    def _scatter(self, op: Scatter, group: Group) -> tuple[Any, list[dist.Work]]:
+        parts = list(op.value.chunk(len(group.ranks))) if op.root == self.rank else None
+        value, process_group = self._part(op.value, group), self.process_groups[group]
+        return value, [_some(dist.scatter(value, parts, op.root, process_group, async_op=True))]
+
+    def _barrier(self, op: Barrier, group: Group) -> tuple[Any, list[dist.Work]]:
+        del op
+        return None, [_some(dist.barrier(self.process_groups[group], async_op=True))]
+
+    def _part(self, value: torch.Tensor, group: Group) -> torch.Tensor:
+        """Room for one of equal parts along dim 0, for each of the group."""
+        return value.new_empty((value.shape[0] // len(group.ranks), *value.shape[1:]))
 
 
 def _some(work: dist.Work | None) -> dist.Work:

@@ -15,7 +15,7 @@ from simnet.drivers.clock import Clock, clock_for
 from simnet.drivers.communicator import Communicators, Ticket
 from simnet.drivers.hardware import compute_threads
 from simnet.drivers.log import Log, describe
-from simnet.drivers.matching import check_peers
+from simnet.drivers.matches import check_peers
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.offsets import common_time
 from simnet.drivers.recorder import Recorder

@@ -13,7 +13,8 @@ import simpy
 from simnet.drivers.cores import Cores
 from simnet.drivers.host import NO_HOST, HostCosts
 from simnet.drivers.log import Log, describe
-from simnet.drivers.matching import Lane, Spell, Ticket, check_peers
+from simnet.drivers.matches import check_peers, same_thing
+from simnet.drivers.matching import Check, Lane, Spell, Ticket
 from simnet.drivers.observer import Observer
 from simnet.network.network import Line, Network, lines
 from simnet.ops import TRANSFERS, At, Compute, Group, Keep, Lag, Op, Program, Transfer, Wait
@@ -58,16 +59,17 @@ def play(
     *,
     host: HostCosts = NO_HOST,
     cores: int | None = None,
+    check: Check = same_thing,
 ) -> tuple[list[Operation], list[Any]]:
     """Run every rank through all its steps; gives the operations by rank, and the ranks' outputs.
 
     `host` is what operations take of a rank's host; `cores` is how many all ranks share, None
-    where each computes on something of its own.
+    where each computes on something of its own. `check` says which transfers belong together.
 
     Raises ScheduleError for a deadlock, for transfers that do not match or that nobody takes, and
     for whatever goes wrong inside a schedule or a Compute.
     """
-    engine = Engine(len(programs), machine, network, host=host, cores=cores)
+    engine = Engine(len(programs), machine, network, host=host, cores=cores, check=check)
     ranks = [
         Rank(engine, Log(rank, steps, observer), program) for rank, program in enumerate(programs)
     ]
@@ -100,7 +102,9 @@ class Engine:
         *,
         host: HostCosts = NO_HOST,
         cores: int | None = None,
+        check: Check = same_thing,
     ) -> None:
+        self.check = check
         self.env = simpy.Environment()
         self.host = host
         self.cores = None if cores is None else Cores(self.env, cores)
@@ -115,7 +119,8 @@ class Engine:
         """A rank's transfer takes its place in a line."""
         lane = self.lanes.get(line)
         if lane is None:
-            lane = self.lanes[line] = Lane(line, self.env, self.traffic, self.transferring)
+            shared = self.env, self.traffic, self.transferring, self.check
+            lane = self.lanes[line] = Lane(line, *shared)
         lane.join(ticket)
 
     def machine_of(self, rank: int) -> Machine:

@@ -19,10 +19,10 @@ import torch
 import torch.distributed as dist
 
 from simnet.drivers.distributed import Task, run_rank
-from simnet.drivers.hardware import describe_device
 from simnet.drivers.header import header, now
 from simnet.drivers.observer import Observer
 from simnet.drivers.rehearsal import dry_run
+from traces.device import describe_device
 from traces.errors import RunError, ThinwireError
 from traces.operation import Operation
 from traces.run import Run

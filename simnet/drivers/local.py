@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from simnet.drivers.engine import Work, play
-from simnet.drivers.hardware import compute_threads, describe_device, synchronize
+from simnet.drivers.hardware import compute_threads, synchronize
 from simnet.drivers.header import header, now
 from simnet.drivers.observer import Observer, Observers
 from simnet.drivers.recorder import Recorder
 from simnet.drivers.rehearsal import dry_run
 from simnet.network.presets import NETWORKS
 from simnet.shapes import describe_shape
+from traces.device import describe_device
 from traces.store import create
 from traces.trace import Trace
 

@@ -12,6 +12,7 @@ from simnet.ops import (
     Keep,
     Op,
     Recv,
+    Rooted,
     Send,
     Shift,
     Transfer,
@@ -19,6 +20,7 @@ from simnet.ops import (
     wire_bytes,
 )
 from simnet.shapes import describe_shape
+from traces.columns import ROOTS
 from traces.errors import ScheduleError
 from traces.operation import Operation
 
@@ -101,6 +103,8 @@ class Log:
             row.dst = op.to
         elif isinstance(op, Recv):
             row.src = op.source
+        elif isinstance(op, Rooted):
+            setattr(row, ROOTS[op.kind], op.root)
         elif isinstance(op, AllToAll):
             check_sizes(op, len(group.ranks), place, self)
             row.parts = ",".join(map(str, op.parts))

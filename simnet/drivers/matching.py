@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from string import digits
 from typing import Any
 
 import simpy
 
 from simnet.drivers.log import where
-from simnet.drivers.parts import check_pairs
 from simnet.network.network import Exchange, Line, Traffic
-from simnet.ops import AllToAll, Collective, Group, Recv, Send, Transfer
-from traces.errors import ScheduleError
+from simnet.ops import AllToAll, Collective, Rooted, Transfer
 from traces.operation import Operation
 
 
@@ -52,6 +49,10 @@ class Ticket:
         return f"{self.op.kind} {self.op.name!r} ({where(self.row.step, self.row.layer)})"
 
 
+#: Raises ScheduleError unless these, of all members of a line and in its order, belong together.
+Check = Callable[[Sequence[Ticket]], None]
+
+
 class Spell:
     """When a rank has had transfers under way, up to now."""
 
@@ -83,11 +84,17 @@ class Lane:
     """A line's transfers: each starts when all its members have joined and the last one ended."""
 
     def __init__(
-        self, line: Line, env: simpy.Environment, traffic: Traffic, transferring: Sequence[Spell]
+        self,
+        line: Line,
+        env: simpy.Environment,
+        traffic: Traffic,
+        transferring: Sequence[Spell],
+        check: Check,
     ) -> None:
         self.line = line
         self.env = env
         self.traffic = traffic
+        self.check = check
         self.transferring = [transferring[rank] for rank in line.ranks]
         self.waiting: dict[int, deque[Ticket]] = {rank: deque() for rank in line.ranks}
         self.carried = 0
@@ -112,7 +119,7 @@ class Lane:
         if self.busy or not all(self.waiting.values()):
             return
         tickets = [self.waiting[rank].popleft() for rank in self.line.ranks]
-        _check(tickets)
+        self.check(tickets)
         _deliver(tickets)
         first = tickets[0]
         kind = first.op.kind if isinstance(first.op, Collective) else "send"
@@ -123,6 +130,8 @@ class Lane:
             ops: list[Any] = [ticket.op for ticket in tickets]
             sizes = tuple(op.parts for op in ops)
             exchange = exchange._replace(nbytes=max(map(sum, sizes)), sizes=sizes)
+        elif isinstance(first.op, Rooted):
+            exchange = exchange._replace(root=first.op.root)
         self.carried += 1
         self.busy = len(tickets)
         done = self.traffic.carry(exchange)
@@ -137,50 +146,6 @@ class Lane:
         self.busy -= 1
         self.free_s = self.env.now
         self._start_next()
-
-
-def check_peers(op: Transfer, rank: int, group: Group) -> None:
-    """Raise ScheduleError where the rank, or the peer it names, is not in the group."""
-    if rank not in group.ranks:
-        raise ScheduleError(
-            f"rank {rank} joins {op.kind} {op.name!r} of group {group.name!r}, whose ranks are "
-            f"{', '.join(map(str, group.ranks))}"
-        )
-    if isinstance(op, Send | Recv):
-        peer = op.to if isinstance(op, Send) else op.source
-        if peer == rank or peer not in group.ranks:
-            raise ScheduleError(
-                f"rank {rank}: the other end of {op.kind} {op.name!r} is rank {peer}; expected "
-                f"another of ranks {', '.join(map(str, group.ranks))}"
-            )
-
-
-def _check(tickets: Sequence[Ticket]) -> None:
-    first = tickets[0]
-    collective = isinstance(first.op, Collective)
-    for other in tickets[1:]:
-        same = other.op.name == first.op.name and _same_shape(first, other)
-        if not same or (collective and other.op.kind != first.op.kind):
-            raise ScheduleError(
-                f"transfers do not match: rank {first.rank} has {first} of {first.row.shape}, "
-                f"rank {other.rank} has {other} of {other.row.shape}; "
-                "both ends must name the same thing, of the same shape and type"
-            )
-    if isinstance(first.op, AllToAll):
-        check_pairs(tickets)
-        if first.op.sends is None and first.op.value.shape[0] % len(tickets):
-            raise ScheduleError(
-                f"rank {first.rank}: {first} of {first.row.shape} cannot be split evenly over "
-                f"{len(tickets)} ranks along its first dimension"
-            )
-
-
-def _same_shape(first: Ticket, other: Ticket) -> bool:
-    """Apart from the first dimension where one has parts that differ: check_pairs looks at it."""
-    shapes = first.row.shape, other.row.shape
-    if first.row.parts or other.row.parts:
-        shapes = shapes[0].lstrip(digits), shapes[1].lstrip(digits)
-    return shapes[0] == shapes[1]
 
 
 def _deliver(tickets: Sequence[Ticket]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,12 @@ def _later(outside_s: float, program: Program) -> Program:
     return (yield from program)
 
 
+def kind_of(fn: Callable[..., Any]) -> str:
+    """The kind of block that a function is a method of; "" for other functions."""
+    kind: str = getattr(getattr(fn, "__self__", None), "kind_name", "")
+    return kind
+
+
 class MetaMachine:
     """Evaluates each callable once for each shape of its arguments, and remembers.
 
@@ -88,5 +95,5 @@ class MetaMachine:
 
     def _work(self, op: Compute, shape: str) -> Work:
         result, kernels = count(op.fn, op.args)
-        call = Call(op.fn.__name__, shape, kernels, self.dtype)
+        call = Call(op.fn.__name__, shape, kernels, self.dtype, kind_of(op.fn))
         return Work(result, call.name, shape, self.cost.seconds(call), self.cost.transfer_share)

@@ -47,8 +47,8 @@ class Carrier:
         if isinstance(collectives, Posted) and can_carry(exchange):
             return self.connections.carry(exchange)
         if exchange.sizes is None:
-            kind, ranks, nbytes, *_ = exchange
-            rounds = collectives.rounds(kind, ranks, nbytes, self.topology)
+            ranks = exchange.from_root()
+            rounds = collectives.rounds(exchange.kind, ranks, exchange.nbytes, self.topology)
         else:
             rounds = collectives.uneven(exchange.ranks, exchange.sizes)
         return Carriage(self, exchange, rounds).begin()

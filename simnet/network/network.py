@@ -12,6 +12,7 @@ class Line(NamedTuple):
 
     group: str
     ranks: tuple[int, ...]
+    message: bool = False  # a communicator of two ranks is not one of its directions
 
 
 class Exchange(NamedTuple):
@@ -21,7 +22,7 @@ class Exchange(NamedTuple):
     message (`ranks` = sender, receiver) or one collective.
     """
 
-    kind: str  # send, all_gather, all_reduce, all_to_all
+    kind: str  # "send", or that of a collective (traces.columns.COLLECTIVES)
     ranks: tuple[int, ...]
     nbytes: int  # what one member brings; where that differs, the most
     line: Line
@@ -29,6 +30,12 @@ class Exchange(NamedTuple):
     since_s: tuple[float, ...]  # since when each member has been ready for it
     #: Of an all-to-all of parts that differ: bytes of each member's value for each, its own too.
     sizes: tuple[tuple[int, ...], ...] | None = None
+    root: int | None = None  # the rank that is it, of a collective that has one
+
+    def from_root(self) -> tuple[int, ...]:
+        """The ranks in their order, round from the root: it is the first of an algorithm's."""
+        start = 0 if self.root is None else self.ranks.index(self.root)
+        return self.ranks[start:] + self.ranks[:start]
 
 
 class Queued(Protocol):
@@ -51,7 +58,7 @@ def lines(row: Queued, ranks: tuple[int, ...]) -> list[Line]:
         places = [(row.rank, row.dst), (row.src, row.rank)] if row.dst != row.rank else []
     else:
         return [Line(row.stream, ranks)]
-    return [Line(row.stream, place) for place in places]
+    return [Line(row.stream, place, message=True) for place in places]
 
 
 class Traffic(Protocol):

@@ -11,6 +11,7 @@ import simpy
 
 from simnet.network.network import Exchange, Line, lines
 from traces.errors import TraceError
+from traces.foreign import is_foreign, seen_to_end
 
 if TYPE_CHECKING:
     from traces.trace import Trace
@@ -35,7 +36,8 @@ class RecordedNetwork:
     def from_trace(cls, trace: Trace) -> RecordedNetwork:
         """Raises TraceError for a transfer that not all its members recorded the end of."""
         queues: dict[Line, dict[int, list[Any]]] = defaultdict(lambda: defaultdict(list))
-        transfers = trace.ops[trace.ops["stream"] != "compute"]
+        ops = seen_to_end(trace.ops) if is_foreign(trace.run) else trace.ops
+        transfers = ops[ops["stream"] != "compute"]
         row: Any
         for row in transfers.itertuples():
             for line in lines(row, tuple(map(int, row.group.split(",")))):

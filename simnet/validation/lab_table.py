@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from simnet.drivers.hardware import describe_device
 from simnet.drivers.header import now
 from simnet.lab.pace import SLOW
 from simnet.lab.worker import REST_S
 from simnet.validation.lab_row import COLUMNS, FAILED, Row
+from traces.device import describe_device
 from traces.errors import InputError
 from traces.files import replacing
 from traces.versions import versions

@@ -124,6 +124,18 @@ def closed_form(kind: str, name: str, n: int) -> Form:
         "broadcast=eager-tree": Form(lg(n), others, eager(n)),
         "broadcast=chain": Form(others, others, lambda a, b: others * (a + b)),
         "broadcast=direct": Form(1, others, lambda a, b: a + others * b),
+        "reduce=tree": Form(lg(n), others, lambda a, b: lg(n) * (a + b)),
+        "reduce=chain": Form(others, others, lambda a, b: others * (a + b)),
+        "reduce=direct": Form(1, others, lambda a, b: a + others * b),
+        "reduce=scattered": Form(
+            n, others + others * part, lambda a, b: n * a + 2 * others * part * b
+        ),
+        "gather=direct": Form(1, others, lambda a, b: a + others * b),
+        "scatter=direct": Form(1, others * part, lambda a, b: a + others * part * b),
+        "barrier=dissemination": Form(lg(n), n * lg(n), lambda a, b: lg(n) * (a + b)),
+        "barrier=tree": Form(
+            2 * lg(n), 2 * others, lambda a, b: lg(n) * (a + b) + binomial(n)(a, b)
+        ),
     }
     return forms[f"{kind}={name}"]
 
@@ -154,7 +166,8 @@ def test_a_binomial_tree_of_a_power_of_two_takes_all_its_latencies(ranks: int) -
     assert took(tree.all_reduce, ranks, 64) == 2 * lg(ranks) * (LATENCY_S + 1)
 
 
-#: What each of n ranks must receive and send at the least, when each brings one byte.
+#: What each of n ranks must receive and send at the least, when each brings one byte; of kinds in
+#: which no rank is another than the others.
 LEAST: dict[str, Callable[[int], tuple[float, float]]] = {
     "all_gather": lambda n: (n - 1, 1),
     "all_reduce": lambda _: (1, 1),
@@ -177,7 +190,7 @@ def received(rounds: Sequence[Round]) -> dict[int, float]:
 
 
 @pytest.mark.parametrize("ranks", RANKS)
-@pytest.mark.parametrize(("kind", "name"), [c for c in COLLECTIVES if "broadcast" not in str(c.id)])
+@pytest.mark.parametrize(("kind", "name"), [c for c in COLLECTIVES if c.values[0] in LEAST])
 def test_every_rank_gets_what_it_lacks_and_gives_what_others_lack(
     kind: str, name: str, ranks: int
 ) -> None:
@@ -197,8 +210,9 @@ def test_what_every_rank_has_can_reach_all_that_need_it(kind: str, name: str, ra
         before = [set(one) for one in heard]
         for src, dst, _ in flows:
             heard[dst] |= before[src]
-    needed = {0} if kind == "broadcast" else set(range(ranks))
-    assert all(needed <= one for one in heard)
+    needed = {0} if kind in {"broadcast", "scatter"} else set(range(ranks))
+    in_need = heard[:1] if kind in {"reduce", "gather"} else heard
+    assert all(needed <= one for one in in_need)
 
 
 def gathers(rounds: Sequence[Round], ranks: int, shard: float) -> bool:
@@ -339,8 +353,9 @@ def test_hierarchical_collectives_on_hosts_take_their_closed_forms(
         assert took(lower, n, s, network) == pytest.approx(time_s, rel=1e-12)
     if hosts != 3:
         time_s = lg(hosts) * (between_s + s / cut) + lg(per_host) * (LATENCY_S + s / BYTES_PER_S)
-        lower = hierarchical.on_hosts("broadcast", per_host)
-        assert took(lower, n, s, network) == pytest.approx(time_s, rel=1e-12)
+        for kind in ("broadcast", "reduce"):
+            lower = hierarchical.on_hosts(kind, per_host)
+            assert took(lower, n, s, network) == pytest.approx(time_s, rel=1e-12)
 
 
 def test_a_hierarchical_all_to_all_hands_blocks_on_at_the_receivers_place() -> None:

@@ -178,7 +178,10 @@ def test_collectives_conditions_and_sources_are_kept(tmp_path: Path) -> None:
         ('ranks_per_island = 0\n[inside]\nrate = "1bit/s"', "ranks_per_island is 0, expected a"),
         (LINKS + '[collectives]\nalgorithms = "ncl"', "collectives: unknown selection .* 'nccl'"),
         (LINKS + "[collectives.efficiency]\nall_gather = 2", "collectives: efficiency: all_gather"),
-        (LINKS + "[collectives.efficiency]\ngather = 0.5", "collectives: efficiency: unknown kind"),
+        (
+            LINKS + "[collectives.efficiency]\ngathering = 0.5",
+            "collectives: efficiency: unknown kind",
+        ),
         (
             LINKS
             + '[collectives]\nalgorithms = "gloo,all_gather@0.5"\nefficiency = {all_gather = 0.5}',

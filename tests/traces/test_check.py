@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from traces.columns import COLLECTIVES, MESSAGES, ROOTS
 from traces.errors import TraceError
 from traces.operation import Operation, table
 from traces.run import Run
@@ -14,7 +15,8 @@ from traces.trace import Trace
 RUN = Run("tiny", "ring", ranks=3, steps=1, driver="simulated", device="toy", network="wire")
 PEERS: dict[str, dict[str, int]] = {"send": {"dst": 1}, "recv": {"src": 1}}
 PEERS["shift"] = {"dst": 1, "src": 1}
-KINDS = ("send", "recv", "shift", "all_gather", "all_reduce", "all_to_all")
+PEERS |= {kind: {column: 1} for kind, column in ROOTS.items()}
+KINDS = tuple(kind for kind in (*MESSAGES, *COLLECTIVES) if kind != "barrier")
 
 
 def read(*transfers: dict[str, Any]) -> None:
@@ -65,7 +67,7 @@ def test_parts_are_bytes_for_each_rank_of_the_group_and_all_of_the_row() -> None
             read({"kind": "all_reduce"}, right, right, {**right, "parts": parts})
 
 
-@pytest.mark.parametrize("kind", KINDS[:-1])
+@pytest.mark.parametrize("kind", sorted({*KINDS} - {"all_to_all"}))
 def test_only_an_all_to_all_has_parts(kind: str) -> None:
     """All others send the same to everybody, or to one."""
     with pytest.raises(TraceError, match="row 0: parts is 3,4; expected none, as only an all_to"):
@@ -79,7 +81,8 @@ def test_the_rank_is_one_of_its_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "column"), [("send", "dst"), ("recv", "src"), ("shift", "dst"), ("shift", "src")]
+    ("kind", "column"),
+    [("send", "dst"), ("recv", "src"), ("shift", "dst"), ("shift", "src"), *ROOTS.items()],
 )
 def test_peers_are_of_the_group(kind: str, column: str) -> None:
     """Another rank of the run will not do; nor, for these kinds, none."""
@@ -88,3 +91,10 @@ def test_peers_are_of_the_group(kind: str, column: str) -> None:
         read({"kind": kind, column: 2})
     with pytest.raises(TraceError, match=f"{column} is -1; expected the rank that is"):
         read({"kind": kind, column: -1})
+
+
+def test_a_barrier_moves_nothing() -> None:
+    """It has neither bytes nor a shape."""
+    read({"kind": "barrier"})
+    with pytest.raises(TraceError, match="bytes is 1; expected 0, as a barrier moves nothing"):
+        read({"kind": "barrier", "bytes": 1})

@@ -38,10 +38,10 @@ def read(path: Path) -> None:
         (b"[" * 100_000, "run.json: is not JSON"),
         (b"[1, 2]", "run.json: expected a JSON object"),
         (b"{}", "run.json: schema is None"),
-        (b'{"schema": 0}', "run.json: schema is 0, but this thinwire reads 1 to 2"),
-        (b'{"schema": 3}', "run.json: schema is 3, but this thinwire reads 1 to 2"),
+        (b'{"schema": 0}', "run.json: schema is 0, but this thinwire reads 1 to 3"),
+        (b'{"schema": 4}', "run.json: schema is 4, but this thinwire reads 1 to 3"),
         (b'{"schema": 1}', "run.json: field 'model' is missing"),
-        (b'{"schema": 2}', "run.json: field 'model' is missing"),
+        (b'{"schema": 3}', "run.json: field 'model' is missing"),
         (b'{"schema": 1, "color": 1}', "run.json: unknown field 'color'"),
     ],
 )
@@ -257,7 +257,7 @@ def at(row: int, value: object) -> Callable[[list[Any]], list[Any]]:
 ROWS: list[tuple[str, int, object, str]] = [
     ("seq", 2, 1, "row 2: seq is 1; expected every number from 0 on, once and in order"),
     ("seq", 4, 99, "row 4: seq is 99"),
-    ("kind", 1, "gather", "row 1: kind is gather; expected one of compute, wait, send"),
+    ("kind", 1, "collect", "row 1: kind is collect; expected one of compute, wait, send"),
     ("bytes", 2, -1, "row 2: bytes is -1; expected 0 or more"),
     ("wire_bytes", 2, -8, "row 2: wire_bytes is -8"),
     ("start_s", 1, math.nan, "row 1: start_s is nan|column start_s lacks a value"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from simnet.network.collectives.flow import Flow, Round, Sizes, to_next
+from simnet.network.collectives.flow import Flow, Round, Sizes, backwards, to_next
 from traces.errors import InputError
 
 # Closed forms: letters as in ring.py. Messages that one rank sends at once share its link.
@@ -57,6 +57,27 @@ def broadcast(ranks: Sequence[int], nbytes: float) -> list[Round]:
     """
     root, *others = ranks
     return [[Flow(root, rank, nbytes) for rank in others]] if others else []
+
+
+def reduce(ranks: Sequence[int], nbytes: float) -> list[Round]:
+    """One round: all others send their whole values to the root, which adds them up.
+
+    Time a + (n - 1)s/B.
+    """
+    return backwards(broadcast(ranks, nbytes))
+
+
+def gather(ranks: Sequence[int], nbytes: float) -> list[Round]:
+    """The same messages, which the root keeps apart: a + (n - 1)s/B."""
+    return reduce(ranks, nbytes)
+
+
+def scatter(ranks: Sequence[int], nbytes: float) -> list[Round]:
+    """One round: the root sends 1/n of its value to each other at once.
+
+    Time a + (n - 1)/n s/B.
+    """
+    return broadcast(ranks, nbytes / len(ranks))
 
 
 def pairwise_all_to_all(ranks: Sequence[int], nbytes: float) -> list[Round]:

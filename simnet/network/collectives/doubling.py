@@ -56,6 +56,15 @@ def all_reduce(ranks: Sequence[int], nbytes: float) -> list[Round]:
     return [*fold, *backwards(gathered), *gathered, *backwards(fold)]
 
 
+def barrier(ranks: Sequence[int], nbytes: float) -> list[Round]:
+    """Dissemination: in round k each rank tells the one 2^k places on of all that it heard of.
+
+    Time lg n (a + s/B), where s is as good as none: Hensgen, Finkel, Manber 1988, "Two algorithms
+    for barrier synchronization".
+    """
+    return [to_next(ranks, nbytes, by=distance) for distance in _distances(len(ranks))]
+
+
 def _distances(n: int) -> list[int]:
     """1, 2, 4, ... below n."""
     return [1 << k for k in range((n - 1).bit_length())]

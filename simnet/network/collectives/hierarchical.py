@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from simnet.network.collectives import direct, ring, tree
-from simnet.network.collectives.flow import Lowering, Round
+from simnet.network.collectives.flow import Lowering, Round, backwards
 from simnet.network.collectives.overlay import together
 from traces.errors import InputError
 
@@ -60,6 +60,11 @@ def broadcast(groups: Groups, nbytes: float) -> list[Round]:
     return [*across, *inside]
 
 
+def reduce(groups: Groups, nbytes: float) -> list[Round]:
+    """The broadcast backwards, in the same time."""
+    return backwards(broadcast(groups, nbytes))
+
+
 def all_to_all(groups: Groups, nbytes: float) -> list[Round]:
     """Inside each host to the rank at the receiver's place, then across to the receiver's host.
 
@@ -78,6 +83,7 @@ HIERARCHICAL: dict[str, Callable[[Groups, float], list[Round]]] = {
     "reduce_scatter": reduce_scatter,
     "all_to_all": all_to_all,
     "broadcast": broadcast,
+    "reduce": reduce,
 }
 
 

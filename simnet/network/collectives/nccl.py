@@ -20,8 +20,13 @@ _PLAIN: dict[str, Lowering] = {
     "send": direct.send,
     "all_gather": ring.all_gather,
     "reduce_scatter": ring.reduce_scatter,
-    "all_to_all": direct.all_to_all,  # grouped sends and receives
+    "all_to_all": direct.all_to_all,  # grouped sends and receives, and so:
+    "gather": direct.gather,
+    "scatter": direct.scatter,
 }
+
+_CHAINS: dict[str, Lowering] = {"broadcast": ring.broadcast, "reduce": ring.reduce}
+_BARRIER_BYTES = 4  # torch makes a barrier of an all-reduce of one float
 
 
 class Bottleneck(NamedTuple):
@@ -64,7 +69,7 @@ class Nccl:
 
     The estimates, with n ranks, s bytes, and a and B of the worst path between neighbours:
     2(n - 1)(a + s/(nB)) for a ring; for two trees of height h = lg n, in the best number c of
-    chunks, (2h + c - 1)(a + 2s/(cB)). A broadcast is a chain in the best number of chunks.
+    chunks, (2h + c - 1)(a + 2s/(cB)). A broadcast, or a reduce, is a chain in the best number.
     As NCCL's own tuning does, they look at no other traffic.
     """
 
@@ -77,10 +82,10 @@ class Nccl:
         if kind in _PLAIN:
             return _PLAIN[kind](ranks, nbytes)
         worst = neighbours(ranks, paths)
-        if kind == "broadcast":
+        if kind in _CHAINS:
             count = chunks(len(ranks) - 1, nbytes, worst)
-            return pipelined(ring.broadcast, count)(ranks, nbytes)
-        return _all_reduce(ranks, nbytes, worst)
+            return pipelined(_CHAINS[kind], count)(ranks, nbytes)
+        return _all_reduce(ranks, _BARRIER_BYTES if kind == "barrier" else nbytes, worst)
 
     def uneven(self, ranks: Sequence[int], sizes: Sizes) -> list[Round]:
         """See Selection: grouped sends and receives too."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from simnet.network.collectives.flow import Flow, Round, to_next
+from simnet.network.collectives import direct
+from simnet.network.collectives.flow import Flow, Round, backwards, to_next
 
 # Closed forms: n ranks of s bytes each; a is the time that a message takes beside its bytes
 # ("alpha"), B the rate of the ranks' links, which are full-duplex, their own, and idle.
@@ -51,3 +52,20 @@ def broadcast(ranks: Sequence[int], nbytes: float) -> list[Round]:
     section 2.
     """
     return [[Flow(src, dst, nbytes)] for src, dst in pairwise(ranks)]
+
+
+def reduce(ranks: Sequence[int], nbytes: float) -> list[Round]:
+    """The chain backwards: each rank adds its value to what it got, the root last.
+
+    Time as for `broadcast`: Sanders, Speck, Träff 2009, section 2.
+    """
+    return backwards(broadcast(ranks, nbytes))
+
+
+def scattered_reduce(ranks: Sequence[int], nbytes: float) -> list[Round]:
+    """A reduce-scatter, and all others send the root their parts of the sum at once.
+
+    Time (n - 1)(a + s/(nB)) + a + (n - 1)/n s/B: Thakur et al. 2005, section 4.5.
+    """
+    collected = direct.gather(ranks, nbytes / len(ranks))
+    return [*reduce_scatter(ranks, nbytes), *collected]

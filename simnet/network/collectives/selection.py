@@ -64,6 +64,15 @@ ALGORITHMS: Mapping[str, Mapping[str, Lowering]] = {
         "chain": ring.broadcast,
         "direct": direct.broadcast,
     },
+    "reduce": {
+        "tree": tree.reduce,
+        "chain": ring.reduce,
+        "direct": direct.reduce,
+        "scattered": ring.scattered_reduce,
+    },
+    "gather": {"direct": direct.gather},
+    "scatter": {"direct": direct.scatter},
+    "barrier": {"dissemination": doubling.barrier, "tree": tree.all_reduce},
 }
 
 
@@ -140,6 +149,13 @@ class Posted(Fixed):
     """
 
 
+#: What rings do no better, and gloo the same.
+_BOTH: Mapping[str, Lowering] = {
+    "gather": direct.gather,
+    "scatter": direct.scatter,
+    "barrier": doubling.barrier,
+}
+
 #: What uses bandwidth best on links of their own.
 RING = Fixed(
     "ring",
@@ -150,6 +166,8 @@ RING = Fixed(
         "reduce_scatter": ring.reduce_scatter,
         "all_to_all": direct.pairwise_all_to_all,
         "broadcast": ring.broadcast,
+        "reduce": ring.reduce,
+        **_BOTH,
     },
 )
 
@@ -157,7 +175,8 @@ RING = Fixed(
 #: two halves of a part under way, so that one's latency may hide behind the other's bytes: that is
 #: left out here. A rank's sends of its broadcast, and of its all-to-all, are all posted at once
 #: (four ranks' broadcast was measured at 2.8 to 2.9 s/B: docs/calibration.md). It has no
-#: reduce-scatter: torch's backend does an all-reduce of a copy and keeps a part.
+#: reduce-scatter: torch's backend does an all-reduce of a copy and keeps a part. Its reduce is a
+#: reduce-scatter whose parts the root collects; its barrier is dissemination.
 GLOO = Fixed(
     "gloo",
     {
@@ -167,6 +186,8 @@ GLOO = Fixed(
         "reduce_scatter": ring.all_reduce,
         "all_to_all": direct.all_to_all,
         "broadcast": tree.eager_broadcast,
+        "reduce": ring.scattered_reduce,
+        **_BOTH,
     },
 )
 

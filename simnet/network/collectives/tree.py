@@ -42,14 +42,18 @@ def eager_broadcast(ranks: Sequence[int], nbytes: float) -> list[Round]:
     return rounds
 
 
+def reduce(ranks: Sequence[int], nbytes: float) -> list[Round]:
+    """The broadcast backwards: lg n (a + s/B), for any n."""
+    return backwards(broadcast(ranks, nbytes))
+
+
 def all_reduce(ranks: Sequence[int], nbytes: float) -> list[Round]:
     """A reduce up a binomial tree and a broadcast down: 2 lg n rounds of the whole value.
 
     Time 2 lg n (a + s/B), or less as for `broadcast`: Thakur et al. 2005, section 4.5; Chan et al.
     2007, section 4.1.
     """
-    down = broadcast(ranks, nbytes)
-    return [*backwards(down), *down]
+    return [*reduce(ranks, nbytes), *broadcast(ranks, nbytes)]
 
 
 def double_all_reduce(ranks: Sequence[int], nbytes: float) -> list[Round]:
