@@ -62,6 +62,15 @@ class Tensors:
 
 
 @dataclass(frozen=True)
+class Comparable:
+    """An activation of two steps or more, whole or sketched."""
+
+    def missing(self, trace: Trace) -> str:
+        """See Need."""
+        return "" if trace.reduced() and trace.run.steps > 1 else Kept().missing(trace)
+
+
+@dataclass(frozen=True)
 class Waits:
     """A rank waits for a transfer."""
 
@@ -165,14 +174,18 @@ OF_TRACES: tuple[Analysis, ...] = (
     ),
 )
 
-#: Of each kept tensor by itself: `function(trace, tensor)`, with a name of analysis.tensors.
-OF_TENSORS: tuple[Analysis, ...] = (
+#: Of each tensor by itself that was kept or sketched: `function(trace, tensor)`.
+OF_COMPARABLE: tuple[Analysis, ...] = (
     Analysis(
         "redundancy",
         "how alike all steps are, and how large their residuals",
         "analysis.redundancy:redundancy",
-        Kept(),
+        Comparable(),
     ),
+)
+
+#: Of each that was kept whole, with a name of analysis.tensors.
+OF_TENSORS: tuple[Analysis, ...] = (
     Analysis(
         "maps",
         "which tokens and channels change from step to step",
@@ -215,10 +228,16 @@ def analyses(trace: Trace) -> Iterator[Analysis]:
 
     Where none was kept they come once, without a tensor, so that their need says what is missing.
     """
+    from analysis.sketched import comparable
     from analysis.tensors import names, sent
 
     yield from OF_TRACES
-    for entries, kept in ((OF_TENSORS, names(trace)), (OF_SENT, sent(trace))):
+    of_each = (
+        (OF_COMPARABLE, comparable(trace)),
+        (OF_TENSORS, names(trace)),
+        (OF_SENT, sent(trace)),
+    )
+    for entries, kept in of_each:
         for each in entries:
             for tensor in kept:
                 yield replace(each, name=f"{each.name}-{tensor}", arguments=(tensor,))

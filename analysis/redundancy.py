@@ -1,7 +1,8 @@
 """How alike a tensor is from step to step: cosines, distances and residuals, layer by layer.
 
 All of it comes from the products of every step with every other (`analysis.gram`), so the numbers
-are read once, in blocks.
+are read once, in blocks. Where a trace has sketches of a tensor only, they are estimates, and the
+result says within what.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from analysis.gaps import Gaps
 from analysis.gram import Flags, Gram, Matrix, of_layer
 from analysis.results import cosine, described, ratio
 from analysis.sentences import sentence
-from analysis.tensors import BLOCK_BYTES, tensor
+from analysis.sketched import Distances, SketchedTensor, sketched_tensor
+from analysis.tensors import BLOCK_BYTES, Tensor, names, tensor
 from traces.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,15 +50,19 @@ def redundancy(
     |x_t| (CompactFusion, arXiv 2507.17511, sections 3 and 5).
 
     Products are computed on `device`, by default the processor, from blocks of at most
-    `block_bytes`. NaN where a step is missing, is not finite or is zero: attribute "gaps" says why.
+    `block_bytes`. Of a tensor that was only sketched, distances and what is made of them are
+    estimates: attributes "error" and "relative_error" say how good (`traces.reduced.read`), and
+    "evidence" that it is so. NaN where a step is missing, is not finite or is zero: attribute
+    "gaps" says why.
     Raises InputError for an unknown name, and where there are not two steps.
     """
-    what = tensor(trace, name)
+    whole = name in names(trace)
+    what = tensor(trace, name) if whole else sketched_tensor(trace, name)
     if what.steps < 2:
         raise InputError(f"{name!r} was kept in one step only: there is nothing to compare it with")
     gaps, layers = Gaps(trace.problems), []
     for layer in what.layers:
-        gram, usable = of_layer(what, layer, gaps, device=device, block_bytes=block_bytes)
+        gram, usable = _products(what, layer, gaps, device=device, block_bytes=block_bytes)
         layers.append(_of_layer(gram, usable))
         zero = usable & (layers[-1]["activation_norm"][1] == 0)
         gaps.add("all zero, so it has no direction", layer, np.flatnonzero(zero).tolist())
@@ -68,6 +74,9 @@ def redundancy(
     found = xr.Dataset(stacked, {key: list(value) for key, value in coords.items()})
     found = xr.merge([found, _by_lag(found)])
     about = described(trace, what) | {"gaps": gaps.text, "summary": _summary(found)}
+    if isinstance(what, SketchedTensor):
+        about |= what.about
+        about["summary"] += f" ({about['evidence']})"
     return _labelled(found.assign_attrs(about))
 
 
@@ -82,7 +91,15 @@ def _summary(found: xr.Dataset) -> str:
     return ", ".join(filter(None, parts))
 
 
-def _of_layer(gram: Gram, usable: Flags) -> dict[str, tuple[tuple[str, ...], Matrix]]:
+def _products(
+    what: Tensor | SketchedTensor, layer: int, gaps: Gaps, **how: Any
+) -> tuple[Gram | Distances, Flags]:
+    if isinstance(what, SketchedTensor):
+        return what.of_layer(layer, gaps)
+    return of_layer(what, layer, gaps, **how)
+
+
+def _of_layer(gram: Gram | Distances, usable: Flags) -> dict[str, tuple[tuple[str, ...], Matrix]]:
     """One layer's variables, by name: their dims and values."""
     steps = np.where(usable, 1.0, np.nan)
     pairs = np.outer(steps, steps)

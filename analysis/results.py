@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 if TYPE_CHECKING:
+    from analysis.sketched import SketchedTensor
     from analysis.tensors import Tensor
     from traces.trace import Trace
 
 
-def described(trace: Trace, what: Tensor) -> dict[str, Any]:
+def described(trace: Trace, what: Tensor | SketchedTensor) -> dict[str, Any]:
     """Attributes of a result: the run, the tensor, and that activations were measured."""
     run = trace.run
     kept = {"tensor": what.name, "kept_by_ranks": what.ranks, "evidence": "measured"}

@@ -29,9 +29,9 @@ def table(trace: Trace) -> pd.DataFrame:
     The rounding of what was kept sets the least distance that can be seen.
     """
     from analysis.redundancy import redundancy
-    from analysis.tensors import names
+    from analysis.sketched import comparable
 
-    kept = names(trace)
+    kept = comparable(trace)
     if not kept:
         raise InputError("no activations were kept: record with --keep kv,hidden")
     parts = []
@@ -41,9 +41,10 @@ def table(trace: Trace) -> pd.DataFrame:
             means = found[f"{measure}_lag_mean"].to_series().rename("mean")
             spread = found[f"{measure}_lag_spread"].to_series().rename("spread")
             rows = pd.concat([means, spread], axis=1).reset_index()
-            parts.append(rows.assign(tensor=tensor, measure=measure))
-    rows = pd.concat(parts, ignore_index=True)
-    return panels.described(rows, panels.about(trace), "measured")[list(COLUMNS)]
+            evidence = found.attrs["evidence"]
+            parts.append(rows.assign(tensor=tensor, measure=measure, evidence=evidence))
+    rows = pd.concat(parts, ignore_index=True).assign(subject=panels.about(trace))
+    return rows[list(COLUMNS)]
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -65,7 +66,7 @@ def draw(table: pd.DataFrame) -> Figure:
             ax.set_xlabel("lag, steps")
             ax.set_ylabel(_MEASURES[str(measure)])
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-            panels.head(ax, "", str(rows["evidence"].iloc[0]))
+            panels.head(ax, "", "; ".join(dict.fromkeys(rows["evidence"])))
         axes[-1].set_ylim(bottom=0)
         panels.headline(fig, table)
         handles, _ = axes[0].get_legend_handles_labels()

@@ -40,18 +40,19 @@ def table(trace: Trace) -> pd.DataFrame:
     Raises InputError where none was kept.
     """
     from analysis.redundancy import redundancy
-    from analysis.tensors import names
+    from analysis.sketched import comparable
 
-    kept = [name for name in names(trace) if name not in _UNLIKE][:_TENSORS]
+    kept = [name for name in comparable(trace) if name not in _UNLIKE][:_TENSORS]
     if not kept:
         raise InputError("no activations were kept: record with --keep kv,hidden")
     wanted = list(COLUMNS[5:])
-    parts = [
-        redundancy(trace, name)[wanted].to_dataframe().reset_index().assign(tensor=name)
-        for name in kept
-    ]
-    rows = pd.concat(parts, ignore_index=True)
-    return panels.described(rows, panels.about(trace), "measured")[list(COLUMNS)]
+    parts = []
+    for name in kept:
+        found = redundancy(trace, name)
+        rows = found[wanted].to_dataframe().reset_index()
+        parts.append(rows.assign(tensor=name, evidence=found.attrs["evidence"]))
+    rows = pd.concat(parts, ignore_index=True).assign(subject=panels.about(trace))
+    return rows[list(COLUMNS)]
 
 
 def draw(table: pd.DataFrame) -> Figure:

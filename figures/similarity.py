@@ -36,9 +36,8 @@ def table(trace: Trace, tensor: str) -> pd.DataFrame:
     layers = found["layer"].to_numpy()
     chosen = layers[np.unique(np.linspace(0, len(layers) - 1, _LAYERS).round().astype(int))]
     rows = found[list(_MEASURES)].sel(layer=chosen).to_dataframe().reset_index()
-    return panels.described(rows.assign(tensor=tensor), panels.about(trace), "measured")[
-        list(COLUMNS)
-    ]
+    evidence = found.attrs["evidence"]
+    return rows.assign(subject=panels.about(trace), evidence=evidence, tensor=tensor)[list(COLUMNS)]
 
 
 def draw(table: pd.DataFrame) -> Figure:
@@ -64,10 +63,12 @@ def draw(table: pd.DataFrame) -> Figure:
                 heatmap.ticks(ax, list(one.index), list(one.columns), most=4)
                 ax.set_aspect("equal")
             heatmap.colour_bar(fig, image, list(axes), text)
-        _label(grid, [layer for layer, _ in layers], str(table["evidence"].iloc[0]))
+        evidence, _, within = str(table["evidence"].iloc[0]).partition(", ")
+        _label(grid, [layer for layer, _ in layers], evidence)
         fig.suptitle(
-            f"{table['tensor'].iloc[0]} of {table['subject'].iloc[0]}", x=0.01, ha="left",
-            fontsize=8.5,
+            f"{table['tensor'].iloc[0]} of {table['subject'].iloc[0]}"
+            + f"; {evidence}, {within}" * bool(within),
+            x=0.01, ha="left", fontsize=8.5,
         )  # fmt: skip
         if missing:
             fig.legend(handles=[panels.gap_key()], loc="outside lower center")

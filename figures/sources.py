@@ -64,13 +64,20 @@ def each_trace(inputs: Inputs) -> Iterator[Source]:
 
 
 def each_tensor(inputs: Inputs) -> Iterator[Source]:
-    """A figure for each kept activation of each trace, choices too, `table(trace, tensor)`."""
-    return _each_of(inputs, ("scores", "latent"))
+    """A figure for each activation of each trace whose steps can be compared, choices too.
+
+    `table(trace, tensor)`.
+    """
+    from analysis.sketched import comparable
+
+    return _each_of(inputs, ("scores", "latent"), comparable)
 
 
 def each_state(inputs: Inputs) -> Iterator[Source]:
     """The same, of those that layers hand on or send."""
-    return _each_of(inputs, _ROUTES)
+    from analysis.tensors import names
+
+    return _each_of(inputs, _ROUTES, names)
 
 
 def first_sent(inputs: Inputs) -> Iterator[Source]:
@@ -79,15 +86,19 @@ def first_sent(inputs: Inputs) -> Iterator[Source]:
     For what takes long, where other traces would show much the same.
     """
     without = (*_ROUTES, "outputs")  # which are of slots, not of places of the image
-    found = {label: _kept(trace, without) for label, trace in inputs.traces.items()}
+    from analysis.tensors import names
+
+    found = {label: _chosen(names(trace), without) for label, trace in inputs.traces.items()}
     label = next((label for label, kept in found.items() if kept), next(iter(found), None))
     if label is not None:
         yield from _of_trace(inputs, label, found[label][:1])
 
 
-def _each_of(inputs: Inputs, without: Collection[str]) -> Iterator[Source]:
+def _each_of(
+    inputs: Inputs, without: Collection[str], names: Callable[[Trace], Sequence[str]]
+) -> Iterator[Source]:
     for label, trace in inputs.traces.items():
-        yield from _of_trace(inputs, label, _kept(trace, without))
+        yield from _of_trace(inputs, label, _chosen(names(trace), without))
 
 
 def _of_trace(inputs: Inputs, label: str, tensors: Sequence[str]) -> Iterator[Source]:
@@ -98,12 +109,9 @@ def _of_trace(inputs: Inputs, label: str, tensors: Sequence[str]) -> Iterator[So
         yield Source(before.strip(), _refuse(f"no activations were kept: {_KEEP}"), label)
 
 
-def _kept(trace: Trace, without: Collection[str]) -> list[str]:
+def _chosen(names: Sequence[str], without: Collection[str]) -> list[str]:
     """Keys first."""
-    from analysis.tensors import names
-
-    kept = [name for name in names(trace) if name not in without]
-    return sorted(kept, key=lambda name: name != "k")
+    return sorted((name for name in names if name not in without), key=lambda name: name != "k")
 
 
 def all_traces(inputs: Inputs) -> Iterator[Source]:

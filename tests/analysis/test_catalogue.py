@@ -13,7 +13,15 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from analysis.catalogue import OF_SENT, OF_TENSORS, OF_TRACES, Analysis, Kept, analyses
+from analysis.catalogue import (
+    OF_COMPARABLE,
+    OF_SENT,
+    OF_TENSORS,
+    OF_TRACES,
+    Analysis,
+    Kept,
+    analyses,
+)
 from analysis.result_files import write
 from simnet.cli import BAD_INPUT, OK, call
 from traces.trace import Trace
@@ -36,7 +44,10 @@ def everything(rank: int, step: int) -> dict[str, Array]:
             "chosen/0": scores.argsort(axis=1)[:, :2].astype(np.float32)}  # fmt: skip
 
 
-@pytest.mark.parametrize("each", [*OF_TRACES, *OF_TENSORS, *OF_SENT], ids=lambda each: each.name)
+ENTRIES = [*OF_TRACES, *OF_COMPARABLE, *OF_TENSORS, *OF_SENT]
+
+
+@pytest.mark.parametrize("each", ENTRIES, ids=lambda each: each.name)
 def test_every_entry_leads_to_a_function_that_says_what_it_does(each: Analysis) -> None:
     """Its name is that of a file, and its sentence says something."""
     module, _, name = each.where.partition(":")
