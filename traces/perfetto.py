@@ -2,8 +2,10 @@
 
 A process is a rank, a thread one of its streams; where transfers of a stream overlap they are
 spread over further threads of that name, as few as will do, because slices of one thread must not
-cross. An arrow leads from each transfer to the waits for it. The format is documented as the
-"Trace Event Format" of Chromium.
+cross. An arrow leads from each transfer to the waits for it, and from each message that is sent to
+the one that receives it. (Collectives have none among their members: there would be so many that
+nothing could be seen.) The format is documented as the "Trace Event Format" of Chromium. One rank's
+rows are in memory at a time.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ import gzip
 import io
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
-from itertools import starmap
+from itertools import groupby, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from traces.columns import MESSAGES
 from traces.files import replacing
 from traces.operation import Operation
 
@@ -57,22 +61,63 @@ def _write(trace: Trace, file: io.BufferedIOBase) -> None:
 
 def events(trace: Trace) -> Iterator[Event]:
     """The trace's events: of each rank its slices in the order of their start, then its names."""
-    for rank, rows in trace.ops.groupby("rank"):
-        yield from _rank_events(int(str(rank)), rows.sort_values("start_s", kind="stable"))
+    import pandas as pd
+
+    for rank, frames in groupby(trace.scan(), lambda rows: int(rows["rank"].iloc[0])):
+        rows = pd.concat(list(frames), ignore_index=True)
+        yield from _rank_events(rank, rows)
 
 
 def _rank_events(rank: int, rows: pd.DataFrame) -> Iterator[Event]:
     threads = _Threads()
     last_ns = _ns(float(np.nanmax(rows[["start_s", "end_s"]])))
     awaited = set(rows["waits_for"])
-    for done in starmap(Operation, rows.itertuples(index=False, name=None)):
+    places = _places(rows)
+    by_start = rows.sort_values("start_s", kind="stable")
+    for done in starmap(Operation, by_start.itertuples(index=False, name=None)):
         slice_ = _slice(done, threads, last_ns)
         if done.kind == "wait":
             slice_ |= {"bind_id": _arrow(rank, done.waits_for), "flow_in": True}
         elif done.seq in awaited:
             slice_ |= {"bind_id": _arrow(rank, done.seq), "flow_out": True}
         yield slice_
+        for end, line in places.get(done.seq, ()):
+            yield _message(slice_, end, line)
     yield from threads.names(rank)
+
+
+def _places(rows: pd.DataFrame) -> dict[int, list[tuple[str, str]]]:
+    """By seq, the ends of arrows between ranks: "s" where one begins, "f" where it ends, its id.
+
+    Messages of a communicator from one rank to another arrive in the order in which they were sent,
+    so that both ranks can count them, and give the same id, by themselves.
+    """
+    counts: Counter[str] = Counter()
+    ends: dict[int, list[tuple[str, str]]] = {}
+    messages = rows[rows["kind"].isin(MESSAGES)]
+    columns = ("rank", "seq", "stream", "kind", "dst", "src")
+    for rank, seq, stream, kind, dst, src in zip(*(messages[c] for c in columns), strict=True):
+        halves = [("s", f"{stream} {rank}>{dst}")] if kind in ("send", "shift") else []
+        halves += [("f", f"{stream} {src}>{rank}")] if kind in ("recv", "shift") else []
+        for end, line in halves:
+            counts[line] += 1
+            ends.setdefault(seq, []).append((end, f"{line} {counts[line]}"))
+    return ends
+
+
+def _message(slice_: Event, end: str, line: str) -> Event:
+    """One end of an arrow between ranks: from the start of a slice to just before another's end."""
+    late = max(0.0, slice_["dur"] - 0.001) if end == "f" else 0.0
+    event = {
+        "ph": end,
+        "id": line,
+        "cat": "message",
+        "name": "message",
+        "pid": slice_["pid"],
+        "tid": slice_["tid"],
+        "ts": slice_["ts"] + late,
+    }
+    return event | {"bp": "e"} if end == "f" else event
 
 
 def _slice(done: Operation, threads: _Threads, last_ns: int) -> Event:
@@ -81,7 +126,7 @@ def _slice(done: Operation, threads: _Threads, last_ns: int) -> Event:
     start_ns, end_ns = _ns(done.start_s), _ns(done.end_s) if ended else last_ns
     return {
         "ph": "X",
-        "pid": done.rank,
+        "pid": _pid(done.rank),
         "tid": threads.place(done.stream, start_ns, end_ns),
         "ts": start_ns / 1000,
         "dur": (end_ns - start_ns) / 1000,
@@ -123,8 +168,13 @@ class _Threads:
             yield _label("thread_sort_index", rank, tid, sort_index=tid)
 
 
-def _label(what: str, pid: int, tid: int, **args: Any) -> Event:
-    return {"ph": "M", "pid": pid, "tid": tid, "name": what, "args": args}
+def _label(what: str, rank: int, tid: int, **args: Any) -> Event:
+    return {"ph": "M", "pid": _pid(rank), "tid": tid, "name": what, "args": args}
+
+
+def _pid(rank: int) -> int:
+    """From 1: Perfetto drops what is of process 0."""
+    return rank + 1
 
 
 def _ns(time_s: float) -> int:

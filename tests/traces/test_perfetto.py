@@ -55,22 +55,22 @@ def test_there_is_a_slice_for_every_operation(whole: Trace) -> None:
     assert len(slices) == len(whole.ops)
     gather = next(e for e in slices if e["cat"] == "all_gather")
     row = whole.ops[whole.ops["kind"] == "all_gather"].iloc[0]
-    assert (gather["pid"], gather["name"], gather["args"]["bytes"]) == (0, "kv", 8)
+    assert (gather["pid"], gather["name"], gather["args"]["bytes"]) == (1, "kv", 8)
     assert gather["ts"] == pytest.approx(row["start_s"] * 1e6)
     assert gather["dur"] == pytest.approx((row["end_s"] - row["start_s"]) * 1e6)
     assert set(gather["args"]) == {"seq", "step", "layer", "bytes", "wire_bytes", "shape"}
 
 
 def test_processes_are_ranks_and_threads_are_streams(whole: Trace) -> None:
-    """Threads are counted from 1 and named."""
+    """Both are counted from 1, as Perfetto drops what is 0, and named."""
     names = drawn(whole, "M")
 
     assert [(e["pid"], e["args"]["name"]) for e in names if e["name"] == "process_name"] == [
-        (0, "rank 0"),
-        (1, "rank 1"),
+        (1, "rank 0"),
+        (2, "rank 1"),
     ]
     threads = {(e["pid"], e["tid"]): e["args"]["name"] for e in names if e["name"] == "thread_name"}
-    assert threads == {(r, tid): n for r in (0, 1) for tid, n in ((1, "compute"), (2, "world"))}
+    assert threads == {(pid, tid): n for pid in (1, 2) for tid, n in ((1, "compute"), (2, "world"))}
     assert {(e["pid"], e["tid"]) for e in drawn(whole)} == set(threads)
 
 
@@ -83,10 +83,30 @@ def test_every_wait_has_an_arrow_from_its_transfer(whole: Trace) -> None:
     assert len(out) == sum(1 for e in slices if e.get("flow_out"))
     assert len(waits) == 10
     for wait in waits:
-        target = whole.ops.query("rank == @wait['pid'] and seq == @wait['args']['seq']")
+        mine = whole.ops["rank"] == wait["pid"] - 1
+        target = whole.ops[mine & (whole.ops["seq"] == wait["args"]["seq"])]
         source = out[wait["bind_id"]]
         assert wait["flow_in"]
         assert (source["pid"], source["args"]["seq"]) == (wait["pid"], target["waits_for"].item())
+
+
+def test_every_message_has_an_arrow_from_its_sender_to_its_receiver(whole: Trace) -> None:
+    """It begins in a slice of the one and ends, not earlier, in a slice of the other."""
+    begins = {e["id"]: e for e in drawn(whole, "s")}
+    ends = {e["id"]: e for e in drawn(whole, "f")}
+    shifts = [e for e in drawn(whole) if e["cat"] == "shift"]
+
+    assert len(begins) == len(ends) == len(shifts) == 6
+    for key, begin in begins.items():
+        end = ends[key]
+        assert {begin["pid"], end["pid"]} == {1, 2}
+        assert begin["ts"] <= end["ts"]
+        for event in (begin, end):
+            assert any(
+                (s["pid"], s["tid"]) == (event["pid"], event["tid"])
+                and s["ts"] <= event["ts"] <= s["ts"] + s["dur"]
+                for s in shifts
+            )
 
 
 def test_a_transfer_never_seen_to_end_lasts_to_the_end(run: Run, whole: Trace) -> None:
@@ -96,9 +116,9 @@ def test_a_transfer_never_seen_to_end_lasts_to_the_end(run: Run, whole: Trace) -
 
     slices = drawn(Trace(run, ops))
 
-    lost = next(e for e in slices if e["pid"] == 0 and e["args"]["seq"] == 2)
+    lost = next(e for e in slices if e["pid"] == 1 and e["args"]["seq"] == 2)
     assert lost["name"] == "kv (never seen to end)"
-    last = max(e["ts"] + e["dur"] for e in slices if e["pid"] == 0)
+    last = max(e["ts"] + e["dur"] for e in slices if e["pid"] == 1)
     assert lost["ts"] + lost["dur"] == pytest.approx(last)
 
 

@@ -1,0 +1,1 @@
+"""PyTorch execution traces (ExecutionTraceObserver): who called what with which tensors."""
