@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +21,7 @@ from simnet.job import Job
 from simnet.memory import Memory
 from simnet.network.network import Network
 from simnet.network.presets import NETWORKS
+from simnet.recognition.carried import CarriedOver, carry_over, of_another_program
 from simnet.schedules.expert.base import ExpertSchedule
 from simnet.schedules.expert.conditional import NOBODY
 from simnet.schedules.named import innermost, on_gpu
@@ -31,6 +34,8 @@ from traces.units import parse_time
 _ASK = NetworkChoice()
 _DEFAULT = GpuWorkload()
 _AS_IT_SHOULD_BE = ConditionChoice()
+#: Options of `thinwire profile` that all of a file's calls are measured with.
+_SAME = ("--device", "--threads", "--name")
 
 
 def predict(
@@ -59,7 +64,9 @@ def predict(
         Compute times by a roofline of this GPU; `thinwire list devices`. What comes before and
         after the steps (text encoder, decoder) is added, as time of the host.
     costs
-        Instead: compute times as measured, from a trace or from what `thinwire profile` wrote.
+        Instead: compute times as measured, from a trace, from what `thinwire profile` wrote, or
+        from a profile that is recorded (`thinwire list profiles`). Those of a captured or imported
+        program, whose schedule is recognised, are carried over to others: docs/foreign.md.
     single
         With --gpu: how long one such GPU was seen to take for all of it, such as 23.2s; compute
         times are scaled so that this is what is predicted for it.
@@ -74,10 +81,11 @@ def predict(
 
     if costs is not None:
         keep_apart(out, costs)
-        _expect_rows(workload)
     network, job = choice.links(), workload.job()
     schedule = workload.chosen_schedule()
-    cost, outside_s = _measured(costs, single), 0.0
+    cost, outside_s = _measured(costs, single, workload), 0.0
+    if isinstance(cost, CarriedOver):
+        outside_s = cost.host_s * job.steps
     if gpu is not None:
         cost, outside_s = _roofline(gpu, costs, single, job)
         if preset_device(gpu).is_gpu:
@@ -114,14 +122,34 @@ def _expect_rows(workload: GpuWorkload) -> None:
         )
 
 
-def _measured(costs: Path | None, single: str | None) -> CostModel | None:
+def _measured(costs: Path | None, single: str | None, workload: GpuWorkload) -> CostModel | None:
     if costs is None:
         return None
     if single is not None:
         raise InputError("--single scales a roofline; measured costs need none")
-    return (
-        MeasuredCosts.from_trace(open_trace(costs)) if costs.is_dir() else MeasuredCosts.open(costs)
-    )
+    if costs.is_dir():
+        trace = open_trace(costs)
+        if of_another_program(trace):
+            return carry_over(trace, workload.model)
+        _expect_rows(workload)
+        return MeasuredCosts.from_trace(trace)
+    _expect_rows(workload)
+    measured = MeasuredCosts.open(costs)
+    measured.remedy = f"measure them: {_command(workload, costs, measured.made)}"
+    return measured
+
+
+def _command(workload: GpuWorkload, costs: Path, made: Mapping[str, str]) -> str:
+    """What measures the calls of a workload as those of a profile were, and adds them to it."""
+    coded = f"{workload.schedule}/{workload.codec}" if workload.codec else workload.schedule
+    options = f"--schedules {coded} --ranks {workload.ranks} --dtype {workload.dtype}"
+    words = shlex.split(made.get("command", ""))
+    same = {name: words[words.index(name) + 1] for name in _SAME if name in words[:-1]}
+    if workload.batch > 1:
+        same["--batch"] = str(workload.batch)
+    more = "".join(f" {name} {shlex.quote(value)}" for name, value in same.items())
+    out = costs if costs.exists() else "FILE"
+    return f"thinwire profile --model {workload.model} {options}{more} --out {out}"
 
 
 def _roofline(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,7 @@ from simnet.network.network import Network
 from simnet.network.topology import Links
 from simnet.ops import Compute, Program
 from traces.operation import Operation
+from traces.trace import Trace
 
 #: A byte takes a second, and then half a second to arrive.
 SLOW = Links("slow", rate_bps=8.0, latency_s=0.5)
@@ -50,3 +52,18 @@ def busy() -> Callable[[float], Compute]:
 def blob() -> Callable[[int], Blob]:
     """Something of so many bytes."""
     return lambda nbytes: Blob(nbytes, (nbytes,), "uint8")
+
+
+@pytest.fixture(scope="session")
+def stripped() -> Callable[[Trace], Trace]:
+    """Of a trace, what somebody sees who records the program from outside."""
+
+    def strip(trace: Trace, *, shapes: bool = False) -> Trace:
+        ops = trace.ops.copy()
+        ops["name"] = [f"aten::{number % 7}" for number in range(len(ops))]
+        if not shapes:
+            ops.loc[ops["stream"] != "compute", "shape"] = ""
+        run = replace(trace.run, driver="captured", schedule="captured")
+        return Trace(run, ops)
+
+    return strip
