@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from simnet import profiles
-from simnet.profiles import Cost
+from simnet.profiles import Cost, Profile
 from traces.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from traces.trace import Trace
 
 
+_REMEDY = (
+    "measure with the same model, dtype, schedule and number of ranks, or use a device's roofline"
+)
+
+
 class Call(NamedTuple):
     """A call to be costed: what runs, on arguments of what shape, in which kernels."""
 
@@ -29,6 +34,7 @@ class Call(NamedTuple):
     shape: str
     kernels: tuple[Kernel, ...]
     dtype: str  # of the model, "bfloat16"
+    kind: str = ""  # of the block whose method it is; blocks of one kind cost the same
 
     def __str__(self) -> str:
         return f"{self.name}({self.shape})"
@@ -128,83 +134,90 @@ class Roofline:
 
 
 class MeasuredCosts:
-    """The median of what each call took in a recorded run, by its name and shape.
+    """The median of what each call took, by its name, shape and kind of block.
 
-    Medians leave out the slow first calls of a warm-up. What transfers took from computes is in
-    them.
+    Medians leave out the slow first calls of a warm-up. What transfers took from computes of a run
+    is in them. `remedy` ends the message of what is missing.
     """
 
     transfer_share = 0.0
 
-    def __init__(self, name: str, costs: Iterable[Cost]) -> None:
+    def __init__(self, name: str, costs: Iterable[Cost], remedy: str = _REMEDY) -> None:
         self.name = name
-        self._costs = {(cost.name, cost.shape): cost for cost in costs}
+        self.remedy = remedy
+        self.made: Mapping[str, str] = {}  # what a profile was made by
+        self._costs = {cost.key: cost for cost in costs}
 
     @classmethod
     def from_trace(cls, trace: Trace) -> MeasuredCosts:
-        """From a trace's compute rows.
+        """From a trace's compute rows: the mean over layers of the median in each.
 
-        Raises InputError for a trace without any, TraceError for one with impossible times.
+        So what layers of several kinds take together comes out right, though a trace does not say
+        which they are. Raises InputError for a trace without any, TraceError for one with
+        impossible times.
         """
-        calls = _compute_rows(trace).groupby(["name", "shape"], observed=True)["cost_s"]
-        costs = [_cost(str(name), str(shape), cost_s) for (name, shape), cost_s in calls]
+        calls = _compute_rows(trace).groupby(["name", "shape"], observed=True)
+        costs = [_cost(str(name), str(shape), rows) for (name, shape), rows in calls]
         return cls(trace.run.device, costs)
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> MeasuredCosts:
-        """From a profile, a file that `save` wrote, or from a trace's folder.
+        """From a profile, a file or the name of one that is recorded, or from a trace's folder.
 
         Raises InputError naming the file and what is wrong with it.
         """
-        where = Path(path)
+        where = profiles.find(Path(path))
         if where.is_dir():
             from traces.trace import Trace
 
             return cls.from_trace(Trace.open(where))
-        return cls(*profiles.read(where))
+        profile = profiles.read(where)
+        costs = cls(profile.device, profile.costs)
+        costs.made = profile.made
+        return costs
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a profile, which `open` reads; it replaces what is there."""
-        profiles.write(Path(path), self.name, list(self._costs.values()))
+        profiles.write(Path(path), Profile(self.name, tuple(self._costs.values())))
 
     def seconds(self, call: Call) -> float:
         """The median; raises InputError for a call that was not recorded."""
-        cost = self._costs.get((call.name, call.shape))
-        if cost is None:
-            raise InputError(self._missing(call))
-        return cost.median_s
+        for kind in (call.kind, ""):
+            cost = self._costs.get((call.name, call.shape, kind))
+            if cost is not None:
+                return cost.median_s
+        raise InputError(self._missing(call))
 
     def table(self) -> pd.DataFrame:
-        """A row for each call: name, shape, median_s, spread_s, minimum_s, count."""
+        """A row for each call: name, shape, median_s, spread_s, minimum_s, count, kind."""
         import pandas as pd
 
         return pd.DataFrame([asdict(cost) for cost in self._costs.values()])
 
     def _missing(self, call: Call) -> str:
-        shapes = [shape for name, shape in self._costs if name == call.name]
+        shapes = [shape for name, shape, _ in self._costs if name == call.name]
         near = difflib.get_close_matches(call.shape, shapes, n=1, cutoff=0.0)
         has = (
             f"of {call.name!r} they have {len(shapes)} other shapes, the nearest {near[0]}"
             if near
-            else f"they have {', '.join(sorted({name for name, _ in self._costs}))}"
+            else f"they have {', '.join(sorted({name for name, _, _ in self._costs}))}"
         )
-        return (
-            f"the costs measured on {self.name!r} lack {call}: {has}; measure with the same "
-            "model, dtype, schedule and number of ranks, or use a device's roofline"
-        )
+        return f"the costs measured on {self.name!r} lack {call}: {has}; {self.remedy}"
 
 
-def _cost(name: str, shape: str, cost_s: pd.Series[float]) -> Cost:
-    quartiles = [float(cost_s.quantile(share)) for share in (0.25, 0.5, 0.75)]
-    lower_s, median_s, upper_s = quartiles
-    return Cost(name, shape, median_s, upper_s - lower_s, float(cost_s.min()), len(cost_s))
+def _cost(name: str, shape: str, rows: pd.DataFrame) -> Cost:
+    cost_s = rows["cost_s"]
+    median_s = float(cost_s.groupby(rows["layer"]).median().mean())
+    spread_s = float(cost_s.quantile(0.75) - cost_s.quantile(0.25))
+    least_s = min(float(cost_s.min()), median_s)  # means round
+    return Cost(name, shape, median_s, spread_s, least_s, len(cost_s))
 
 
 def _compute_rows(trace: Trace) -> pd.DataFrame:
-    """Name, shape and cost_s of what was computed."""
+    """Name, shape, layer and cost_s of what was computed."""
     import pandas as pd
 
-    columns = ["kind", "name", "shape", "cost_s"]
+    columns = ["kind", "name", "shape", "layer", "cost_s"]
     batches = [batch[batch["kind"] == "compute"] for batch in trace.scan(columns)]
     rows = pd.concat(batches, ignore_index=True)
     if rows.empty:

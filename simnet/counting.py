@@ -26,7 +26,7 @@ def count(fn: Callable[..., Any], args: Sequence[Any]) -> tuple[Any, tuple[Kerne
 
     Views launch none. Whatever fn raises goes through.
     """
-    with _Counter() as counter:
+    with Counter() as counter:
         result = fn(*args)
     return result, tuple(counter.kernels)
 
@@ -52,7 +52,7 @@ _FREE = {
 _GATHERS = {aten.embedding, aten.gather, aten.index, aten.index_select}
 
 
-class _Counter(TorchDispatchMode):
+class Counter(TorchDispatchMode):
     """Notes the kernels while it is active."""
 
     def __init__(self) -> None:
@@ -61,6 +61,8 @@ class _Counter(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func.namespace == "prim":  # such as which device a tensor is on
+            return func(*args, **kwargs)
         with self:  # in inference mode, composite operations arrive whole
             out = func.decompose(*args, **kwargs)
         if out is not NotImplemented:

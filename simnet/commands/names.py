@@ -23,7 +23,9 @@ class Column(NamedTuple):
 
 
 def names(
-    what: Literal["models", "schedules", "codecs", "networks", "devices"], *, json: Json = False
+    what: Literal["models", "schedules", "codecs", "networks", "devices", "profiles"],
+    *,
+    json: Json = False,
 ) -> None:
     """List what can be chosen by name.
 
@@ -34,7 +36,7 @@ def names(
     Parameters
     ----------
     what
-        models, schedules, codecs, networks or devices.
+        models, schedules, codecs, networks, devices or profiles, the recorded costs of calls.
     json
         Print the list as JSON: plain numbers, with their unit at the end of the key.
     """
@@ -118,6 +120,20 @@ def _devices() -> Iterator[Record]:
     return map(asdict, DEVICES.values())
 
 
+def _profiles() -> Iterator[Record]:
+    from simnet import profiles
+
+    for name, path in profiles.recorded().items():
+        profile = profiles.read(path)
+        yield {
+            "name": name,
+            "device": profile.device,
+            "calls": len(profile.costs),
+            "command": profile.made.get("command", ""),
+            "torch": profile.made.get("torch", ""),
+        }
+
+
 def _settings(parameters: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters.items())
 
@@ -179,6 +195,16 @@ _LISTS: dict[str, tuple[Callable[[], Iterator[Record]], tuple[Column, ...]]] = {
             Column("32-bit", "flops_fp32", _tera),
             Column("memory TB/s", "memory_range", _tera_range),
             Column("source of the first", "source"),
+        ),
+    ),
+    "profiles": (
+        _profiles,
+        (
+            Column("name", "name"),
+            Column("device", "device"),
+            Column("calls", "calls"),
+            Column("torch", "torch"),
+            Column("made by", "command"),
         ),
     ),
 }

@@ -46,6 +46,16 @@ class Block(nn.Module):
         # Blocks of one kind give results of the same shapes at the same cost.
         self.kind: tuple[object, ...] = (shape.name,)
 
+    @property
+    def kind_name(self) -> str:
+        """The kind as text, without the model's name: "JointBlock Stream 4"."""
+        details = [part.__name__ if isinstance(part, type) else str(part) for part in self.kind[1:]]
+        return " ".join([type(self).__name__, *details])
+
+    def shard_kind(self, rank: int, ranks: int) -> tuple[object, ...]:
+        """Of a rank's shard of it: only the first adds biases."""
+        return (*self.kind, ranks, "first" if rank == 0 else "other")
+
     def project(self, h: State, c: Condition) -> tuple[Query, Tensor, State]:
         """What attention and `finish` need: q, kv and carry."""
         raise NotImplementedError

@@ -55,7 +55,7 @@ class CrossBlock(Block):
         """See Block."""
         image, cross = self.image.shard(rank, ranks), self.cross.shard(rank, ranks)
         block = replaced(self, image=image, cross=cross)
-        block.kind = (*self.kind, ranks)
+        block.kind = self.shard_kind(rank, ranks)
         return block
 
 

@@ -76,7 +76,7 @@ class JointBlock(Block):
         block = replaced(self, image=self.image.shard(rank, ranks))
         if self.text is not None:
             block = replaced(block, text=self.text.shard(rank, ranks))
-        block.kind = (*self.kind, ranks)
+        block.kind = self.shard_kind(rank, ranks)
         return block
 
 
@@ -113,7 +113,7 @@ class SingleBlock(Block):
     def shard(self, rank: int, ranks: int) -> Self:
         """See Block."""
         block = replaced(self, all=self.all.shard(rank, ranks))
-        block.kind = (*self.kind, ranks)
+        block.kind = self.shard_kind(rank, ranks)
         return block
 
 

@@ -142,6 +142,16 @@ def test_measured_costs_are_medians_by_name_and_shape() -> None:
     assert seconds(costs, "finish", "1x8:float32") == 0.5
 
 
+def test_layers_of_two_kinds_come_out_right_together() -> None:
+    """FLUX's double and single blocks are called alike: a median over both would be one's."""
+    rows = [
+        Operation(0, n, "compute", "compute", "finish", n // 3, n % 3, n, n + 1.0) for n in range(9)
+    ]
+    for row in rows:
+        row.cost_s = 1.0 if row.layer < 2 else 10.0
+    assert seconds(MeasuredCosts.from_trace(Trace(RUN, table(rows))), "finish", "") == 12 / 3
+
+
 def test_the_table_shows_spread_minimum_and_count() -> None:
     """Quartiles of 1, 2, 3, 4 and 90 are 2 and 4."""
     rows = MeasuredCosts.from_trace(MEASURED).table().to_dict("records")
@@ -152,6 +162,7 @@ def test_the_table_shows_spread_minimum_and_count() -> None:
         "spread_s": 2.0,
         "minimum_s": 1.0,
         "count": 5,
+        "kind": "",
     } in rows
     assert len(rows) == 3
 

@@ -253,3 +253,11 @@ def test_texts_depend_on_the_seed_alone() -> None:
     assert not torch.equal(Job("mmdit-tiny", seed=1).label, Job("mmdit-tiny").label)
     assert Job("mmdit-tiny").label.shape == (1, 12, 32)
     assert Job("dit-xl-2").label.tolist() == [1000, 0]
+
+
+@pytest.mark.parametrize("name", ["crossdit-tiny", "mmdit-tiny"])
+def test_shards_that_do_other_work_are_of_another_kind(name: str) -> None:
+    """The first adds the biases, all others do alike: a cost counted for one is not the other's."""
+    block = Job(name, ranks=4, steps=1).model.blocks[0]
+    first, second, third = (block.shard(rank, 4).kind for rank in range(3))
+    assert first != second == third

@@ -1,0 +1,1 @@
+"""What a model's own program would compute and send, found by running it without data."""

@@ -1,0 +1,1 @@
+"""Cost profiles by measuring a model's calls one by one, without a run."""
