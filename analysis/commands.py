@@ -64,7 +64,8 @@ def show(
         print(drawing)
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     print(f"on {run['device']}, {run['dtype']}, seed {run['seed']}; {versions}")
-    print(f"activations: {', '.join(opened.kept()) or 'none kept'}")
+    kept = [*opened.kept(), *(f"{name} (reduced)" for name in opened.reduced())]
+    print(f"activations: {', '.join(kept) or 'none kept'}")
 
 
 def _print_sums(by: str, sums: Records) -> None:

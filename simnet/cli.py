@@ -45,6 +45,11 @@ COMMANDS = {
     "run": ("simnet.commands.run:run", "Run a schedule live on this machine and record a trace."),
     "replay": ("simnet.commands.replay:replay", "Predict a recorded run on another network."),
     "predict": ("simnet.commands.predict:predict", "Predict a run from a cost model, no GPU."),
+    "recognise": (
+        "simnet.commands.recognise:recognise",
+        "Say which schedule a captured or imported run follows.",
+    ),
+    "sweep": ("figures.sweep:sweep", "Predict all that a file asks for, and keep it."),
     "show": ("analysis.commands:show", "Sum up a trace, or draw it as text."),
     "analyse": (
         "analysis.analyse_command:analyse",
@@ -54,8 +59,16 @@ COMMANDS = {
     "figure": ("figures.commands:figure", "Draw timelines, or latency against bandwidth."),
     "figures": ("figures.every:figures", "Draw every figure that applies to some traces."),
     "report": ("figures.report:report", "Bind traces, figures and tables into one page."),
-    "export": ("simnet.commands.export:export", "Write a trace for Perfetto or chrome://tracing."),
-    "profile": ("simnet.commands.profile:profile", "Take compute times from a trace, to predict."),
+    "import": (
+        "simnet.commands.imports:import_",
+        "Read what torch.profiler, PyTorch or Chakra recorded.",
+    ),
+    "export": ("simnet.commands.export:export", "Write a trace for Perfetto or ASTRA-sim."),
+    "extract": (
+        "simnet.commands.extract:extract",
+        "Find what a model's own program would send, without running it.",
+    ),
+    "profile": ("simnet.commands.profile:profile", "Measure compute times, to predict by."),
     "validate": (
         "simnet.commands.validate:validate",
         "Hold predictions against what others trust.",
@@ -69,12 +82,17 @@ COMMANDS = {
         "figures.quality:quality",
         "Compare schedules by the pictures that they make.",
     ),
+    "plan": (
+        "figures.plan_command:plan",
+        "Find what to run on your GPUs and network, within a budget.",
+    ),
     "mask": ("analysis.mask:mask", "Choose layers to keep synchronous beside interweaved ones."),
     "vulnerability": (
         "analysis.vulnerability_command:vulnerability",
         "Measure which layers suffer from old activations.",
     ),
     "train": ("simnet.commands.train:train", "Train the small models that come with weights."),
+    "graph": ("simnet.commands.graph:graph", "Show what a schedule does, or how two differ."),
     "list": ("simnet.commands.names:names", "List models, schedules, networks or devices."),
     "demo": ("figures.commands:demo", "Run two schedules live, replay them on slow networks."),
     "doctor": ("simnet.commands.doctor:doctor", "Say what this machine can do."),

@@ -93,7 +93,7 @@ def test_another_seed_does_not_go_on_with_it(
     assert "no checkpoint of dit-moe-tiny" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"short")])
+@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"short", mtime=0)])
 def test_damaged_data_is_named(
     damage: bytes, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

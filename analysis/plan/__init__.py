@@ -1,0 +1,1 @@
+"""What to run: which schedule, with which codec and degrees, on given GPUs and a given network."""
