@@ -32,7 +32,9 @@ def blocks(language: str, text: str = README) -> list[str]:
 def test_every_command_of_the_readme_works_and_draws_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One after the other, in one folder."""
+    """One after the other, in one folder that has the docs."""
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     commands = [line[2:] for block in blocks("console") for line in block.splitlines()]
     assert len(commands) > 15
