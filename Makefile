@@ -14,7 +14,7 @@ demo: $(VENV)/.done ## compare schedules on slow networks; look at out/demo afte
 	$(BIN)/thinwire demo --out out/demo
 
 test: lint ## lint, then every test, fast ones first
-	$(BIN)/pytest -q -m "not slow and not bench" --durations=5
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -m "not slow and not bench" --durations=5
 	$(BIN)/pytest -q -m "slow and not bench" --durations=5
 
 lint: $(VENV)/.done ## format, rules and types

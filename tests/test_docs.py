@@ -29,6 +29,7 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # all of them, one after the other
 def test_every_command_of_the_readme_works_and_draws_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
