@@ -73,9 +73,11 @@ def _stands(kinds: pd.DataFrame) -> Iterator[tuple[Hashable, ...]]:
             members = len(line.ranks)
             sends = together or line.ranks[0] == row.rank
             takes = together or line.ranks[-1] == row.rank
-            yield (*row, _text(line, together=together), members, sends, takes)
+            yield (*row, _text(line), members, sends, takes)
 
 
-def _text(line: Line, *, together: bool) -> str:
+def _text(line: Line) -> str:
     ranks = map(str, line.ranks)
-    return f"{line.group} ({','.join(ranks)})" if together else f"{line.group} {'>'.join(ranks)}"
+    return (
+        f"{line.group} {'>'.join(ranks)}" if line.message else f"{line.group} ({','.join(ranks)})"
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from contextlib import ExitStack
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -46,9 +47,11 @@ def main() -> None:
     if find_spec("diffusers") is None:
         print("this example needs diffusers: pip install 'thinwire[diffusers]'")
         return
+    # Once, for both processes: they are forks of this one. With GPUs they have to be spawned.
+    import_module("diffusers.models.transformers.transformer_flux")
     with TemporaryDirectory() as name:
         folder = Path(name)
-        multiprocessing.spawn(record, (folder,), nprocs=RANKS)
+        multiprocessing.start_processes(record, (folder,), nprocs=RANKS, start_method="fork")
         print(f"{'':8} {'taken from':15} {'as it ran':>10}", *(f"{name:>14}" for name in NETWORKS))
         for kind in ("ring", "ulysses"):
             captured = Trace.open(folder / kind)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
+import reprlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -41,8 +42,10 @@ class Cost:
                 raise InputError(f"{name} is {getattr(self, name)!r}, expected text")
         for name in ("median_s", "spread_s", "minimum_s"):
             value = getattr(self, name)
-            if not _is_number(value) or not 0 <= value < math.inf:
-                raise InputError(f"{name} is {value!r}, expected seconds, finite and from 0 up")
+            if not _is_number(value) or not 0 <= value <= sys.float_info.max:
+                raise InputError(
+                    f"{name} is {reprlib.repr(value)}, expected seconds, finite and from 0 up"
+                )
         if not isinstance(self.count, int) or not _is_number(self.count) or self.count < 1:
             raise InputError(f"count is {self.count!r}, expected a whole number from 1 up")
         if self.minimum_s > self.median_s:
@@ -121,7 +124,7 @@ def _load(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot read a cost profile: {error.strerror}") from error
-    except ValueError as error:  # also for what is no UTF-8
+    except (ValueError, RecursionError) as error:  # also for what is no UTF-8
         raise InputError(f"{path}: expected the JSON of a cost profile, but {error}") from error
 
 

@@ -65,6 +65,7 @@ def test_the_python_of_the_readme_runs(code: str, capsys: pytest.CaptureFixture[
     assert float(seconds) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.py")), ids=lambda p: p.name)
 def test_examples_run(example: Path) -> None:
     """As a user would run them."""

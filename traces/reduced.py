@@ -91,8 +91,15 @@ def about(settings: Settings) -> dict[str, Any]:
 
 def _files(parts: Mapping[int, Part], steps: int) -> Iterator[tuple[int, ReducedFile]]:
     """(rank, file) of complete steps; a rank's in order."""
+    last: dict[int, int] = {}
     for rank, step, path in kept_files(parts, steps, reduced_name):
-        yield rank, ReducedFile(path, step)
+        file = ReducedFile(path, step)
+        if file.after != last.get(rank, -1):
+            raise TraceError(
+                f"{path}: its sketches are changes since step {file.after}, whose file is missing"
+            )
+        last[rank] = step
+        yield rank, file
 
 
 def _entries(parts: Mapping[int, Part], steps: int, name: str) -> tuple[_Entries, Settings]:

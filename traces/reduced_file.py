@@ -58,10 +58,11 @@ class Settings:
         if self.buckets < 1 or self.lags < 0 or not 0 < self.error < 1:
             raise ValueError(f"{self} is out of range")
 
-    def metadata(self, step: int) -> dict[str, str]:
-        """Of a step's safetensors file."""
+    def metadata(self, step: int, after: int) -> dict[str, str]:
+        """Of a step's safetensors file; `after`: the step of the file before it, -1 if none."""
         # As one, for safetensors writes several in any order.
-        return {FORMAT: json.dumps({"version": VERSION, "step": step, **asdict(self)})}
+        about = {"version": VERSION, "step": step, "after": after, **asdict(self)}
+        return {FORMAT: json.dumps(about)}
 
 
 class Entry(NamedTuple):
@@ -83,7 +84,12 @@ class Entry(NamedTuple):
 
 
 class ReducedFile:
-    """Opened; raises TraceError naming the file, at once or later, where it is damaged."""
+    """Opened; raises TraceError naming the file, at once or later, where it is damaged.
+
+    Attributes:
+        settings: with which it was made.
+        after: the step of the file before it, whose sketches its changes are since; -1 if none.
+    """
 
     def __init__(self, path: Path, step: int) -> None:
         from safetensors import SafetensorError, safe_open
@@ -150,6 +156,7 @@ class ReducedFile:
         try:
             about = json.loads(metadata[FORMAT])
             version, own_step = about.pop("version"), about.pop("step")
+            self.after = about.pop("after")
             if version != VERSION:
                 raise TraceError(
                     f"{self.path}: is of version {version}; this thinwire reads {VERSION}"

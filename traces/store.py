@@ -68,7 +68,10 @@ def check_free(folder: Path, *, overwrite: bool) -> bool:
     if not folder.exists() or not any(folder.iterdir()):
         return False
     if not overwrite:
-        raise InputError(f"{folder}: exists and is not empty; choose another, or use --overwrite")
+        raise InputError(
+            f"{folder}: exists and is not empty; choose another, or use --overwrite "
+            "(in Python overwrite=True)"
+        )
     try:
         reading.header(folder)
     except TraceError as error:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from simnet.commands.options import TracePath
 from simnet.commands.output import open_trace
+from traces.errors import InputError
 
 
 def export(trace: TracePath, out: Annotated[Path, Parameter(name=["--out", "--to", "-o"])]) -> None:
@@ -32,6 +33,8 @@ def export(trace: TracePath, out: Annotated[Path, Parameter(name=["--out", "--to
     from traces.chakra import writing
     from traces.perfetto import write
 
+    if not out.name.endswith((".json", ".json.gz", writing.SUFFIX)):
+        raise InputError(f"{out}: expected a name that ends in .json, .json.gz or .et")
     source = open_trace(trace)
     if out.suffix == writing.SUFFIX:
         written = writing.write(source, out)

@@ -139,8 +139,10 @@ def _report(trace: Trace, volumes: Sequence[Volume], *, as_json: bool) -> None:
     for name, volume in _each(volumes):
         print(f"{name}: {volume.flop / 1e12:.4g} TFLOP of matrix products a forward")
     often = "once" if run.steps == 1 else f"{run.steps} times"
-    print(f"the trace has this forward {often}, with computes of {run.device}")
-    if compute_s:
+    if not compute_s:
+        print(f"the trace has this forward {often}; its computes take no time, as without --gpu")
+    else:
+        print(f"the trace has this forward {often}, with computes of {run.device}")
         print(f"compute of a rank in all of it: {format_s(compute_s)}, by its roofline")
 
 

@@ -47,11 +47,9 @@ def comma_separated(text: str) -> tuple[str, ...]:
 
 
 def keep_apart(out: Path | None, source: Path) -> None:
-    """Raises InputError where a prediction would take the place of what it is made from."""
+    """Raises InputError where what is written would take the place of what it is made from."""
     if out is not None and out.resolve().is_relative_to(source.resolve()):
-        raise InputError(
-            f"{out}: --out is, or lies in, what the prediction is made from; name another folder"
-        )
+        raise InputError(f"{out}: --out is, or lies in, what it is made from; name another folder")
 
 
 @Parameter(name="*")

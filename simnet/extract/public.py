@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from simnet.extract.subject import Program
+from simnet.job import DTYPES
 from simnet.models.presets import preset
 from simnet.models.shape import Preset
 from traces.errors import InputError, unknown
@@ -256,6 +257,8 @@ class DiffusersModel:
     def __post_init__(self) -> None:
         if find_spec("diffusers") is None:
             raise InputError(f"models of diffusers need it: {INSTALL}")
+        if self.dtype not in DTYPES:
+            raise unknown("dtype", self.dtype, DTYPES)
         if self.shape.heads % self.parallel.ulysses:
             raise InputError(
                 f"{self.model} has {self.shape.heads} heads, which ulysses="

@@ -66,11 +66,13 @@ class Script:
 
     def _function(self) -> Callable[[], Any]:
         path = Path(self.where.rpartition(":")[0])
-        if not path.is_file() or path.suffix != ".py":
+        if path.suffix != ".py":
             raise InputError(
                 f"{self.where}: expected FILE.py:FUNCTION, where FUNCTION returns a module and its "
                 "inputs"
             )
+        if not path.is_file():
+            raise InputError(f"{self.where}: there is no file {path}")
         spec = spec_from_file_location(path.stem, path)
         assert spec is not None
         assert spec.loader is not None

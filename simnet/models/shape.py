@@ -92,6 +92,11 @@ class Preset:
         for name in counts:
             if getattr(self, name) < 1:
                 raise self._refusal(name, "1 or more")
+        if self.single_layers > self.layers:
+            raise InputError(
+                f"model {self.name!r}: {self.single_layers} of its {self.layers} layers are "
+                'single; set both, as in "layers=4:single=2"'
+            )
         for name in ("width_px", "height_px"):
             if getattr(self, name) % self.token_px:
                 raise self._refusal(name, f"a multiple of {self.token_px}")
@@ -106,6 +111,9 @@ class Preset:
                 f"model {self.name!r}: a token has {self.experts.top} of {self.experts.count} "
                 "experts, expected from 1 to all of them"
             )
+        self._check_splits()
+
+    def _check_splits(self) -> None:
         # 4: a sine and a cosine for each of a token's two coordinates.
         for divisor, what in ((self.heads, "heads"), (4, "parts of its position")):
             if self.hidden % divisor:

@@ -182,7 +182,10 @@ def test_programs_that_cannot_be_extracted_are_told_why(name: str, complaint: st
     ("arguments", "complaint"),
     [
         ([], "extract what? give --model NAME, or FILE.py:FUNCTION"),
-        (["none.py:f"], "none.py:f: expected FILE.py:FUNCTION"),
+        (["none:f"], "none:f: expected FILE.py:FUNCTION"),
+        (["none.py:f"], "none.py:f: there is no file none.py"),
+        (["--model", "flux", "--dtype", "int64"], "unknown dtype 'int64'"),
+        (["--model", "flux:layers=2"], 'set both, as in "layers=4:single=2"'),
         ([f"{PROGRAMS}:layers", "--parallel", "ring=2"], "--parallel and --dtype go with --model"),
         ([f"{PROGRAMS}:layers", "--ranks", "0"], "0 ranks and 1 steps, expected 1 or more"),
         (["--model", "flux", "--ranks", "4"], "give for example --parallel ulysses=4"),
@@ -219,4 +222,6 @@ def test_the_command_prints_volumes_and_writes_a_trace(
     assert call([*arguments, "--out", str(out), "--overwrite"]) == OK
     text = capsys.readouterr().out
     assert "the trace has this forward 2 times, with computes of l20 (roofline)" in text
+    assert call(["extract", f"{PROGRAMS}:layers"]) == OK
+    assert "forward once; its computes take no time" in capsys.readouterr().out
     assert Trace.open(out).run.steps == 2

@@ -97,6 +97,25 @@ def test_without_names_and_shapes_transfers_are_matched_by_order_and_size() -> N
     assert summarize(replay(trace, NETWORKS["infinite"])).total_s == 2.0
 
 
+def test_between_two_ranks_messages_and_collectives_do_not_wait_for_each_other() -> None:
+    """One sends before a collective what the other receives after it."""
+    message = {"bytes": 1000, "src": 0, "dst": 1}
+    sender = [
+        launch(0, 0, "send", 0.0, **message | {"src": -1}),
+        launch(0, 1, "all_reduce", 0.0, bytes=1000),
+        wait(0, 2, 0.0, 1.0, of=1),
+        wait(0, 3, 1.0, 2.0, of=0),
+    ]
+    receiver = [
+        launch(1, 0, "all_reduce", 0.0, bytes=1000),
+        wait(1, 1, 0.0, 1.0, of=0),
+        launch(1, 2, "recv", 1.0, src=0),
+        wait(1, 3, 1.0, 2.0, of=2),
+    ]
+    trace = Trace(RUN, table([*sender, *receiver]))
+    assert summarize(replay(trace, FAST)).total_s == 2.0
+
+
 def test_a_transfer_is_over_when_somebody_has_waited_for_it() -> None:
     """Its end was not seen, or only later: on the recorded network the recording comes back."""
     rows = [*synchronous(0), *synchronous(1)]

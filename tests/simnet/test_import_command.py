@@ -90,3 +90,13 @@ def test_what_will_not_do_is_said(
     (tmp_path / "d.json").write_text('{"nodes": []}')
     assert call(["import", *arguments]) == BAD_INPUT
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["U.txt", "U", "U.et.gz", "U.gz"])
+def test_a_name_that_says_no_format_is_refused(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, name: str
+) -> None:
+    """Rather than that a picture is written into it."""
+    assert call(["export", str(recorded), str(tmp_path / name)]) == BAD_INPUT
+    assert "expected a name that ends in .json, .json.gz or .et" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()

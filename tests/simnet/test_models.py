@@ -279,6 +279,7 @@ def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
     ("field", "value", "complaint"),
     [
         ("layers", 0, "layers is 0, expected 1 or more"),
+        ("single_layers", 99, r"99 of its \d+ layers are single; set both"),
         ("heads", 7, "does not split evenly into 7 heads"),
         ("hidden", 90, "hidden is 90, which does not split evenly"),
         ("width_px", 100, "width_px is 100, expected a multiple of 16"),

@@ -55,6 +55,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ("name", 3, "name is 3, expected text"),
         ("shape", None, "shape is None, expected text"),
         ("kind", 4, "kind is 4, expected text"),
+        ("median_s", 10**400, "median_s is 100000000000000000...0000000000000000000, expected"),
         ("median_s", -1.0, "median_s is -1.0, expected seconds, finite and from 0 up"),
         ("median_s", float("nan"), "median_s is nan, expected seconds"),
         ("spread_s", float("inf"), "spread_s is inf, expected seconds"),
@@ -82,6 +83,7 @@ def test_a_wrong_field_is_named_with_its_file_and_entry(
     [
         ("", "expected the JSON of a cost profile, but"),
         ("{", "expected the JSON of a cost profile, but"),
+        ("[" * 200_000, "expected the JSON of a cost profile, but"),
         ("[]", "expected an object with the fields profile, device, costs, made"),
         ('{"profile": 1, "device": "cpu"}', "field 'costs' is missing"),
         ('{"profile": 1, "device": "cpu", "costs": []}', "costs is empty or no list"),

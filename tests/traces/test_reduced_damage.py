@@ -116,6 +116,7 @@ CASES = {
     "other tokens": (with_("token/k/1", np.zeros(13, HALF)), r"k/1 is \(13, 5\), and \(12, 5\)"),
     "another step": (saying(step=7), "it is of step 7"),
     "a later version": (saying(version=2), "is of version 2; this thinwire reads 1"),
+    "after another step": (saying(after=-1), "changes since step -1, whose file is missing"),
     "no version": (saying(version=None), "its metadata make no sense"),
     "no seed": (saying(seed=None), "its metadata make no sense"),
     "more than there is": (saying(more=1), "its metadata make no sense"),
@@ -133,10 +134,19 @@ def test_what_makes_no_sense_is_named(
 ) -> None:
     """The file, the tensor, and what was expected."""
     arrays: Arrays = dict(load_file(damaged))
-    about = {"version": 1, "step": 1, "buckets": 29, "lags": 1, "seed": 0, "error": 0.4}
+    about = {"version": 1, "step": 1, "after": 0, "buckets": 29, "lags": 1, "seed": 0, "error": 0.4}
     change(arrays, about)
     damaged.write_bytes(save(arrays, {FORMAT: json.dumps(about)}))
     with pytest.raises(TraceError, match=rf"reduced-00001\.safetensors: .*{message}"):
+        read(damaged)
+
+
+def test_a_step_whose_file_is_gone_is_missed(damaged: Path) -> None:
+    """By the next one, whose sketches would be wrong without it."""
+    (damaged.parent / "reduced-00000.safetensors").unlink()
+    with pytest.raises(
+        TraceError, match=r"reduced-00001\.safetensors: .* since step 0, whose file"
+    ):
         read(damaged)
 
 

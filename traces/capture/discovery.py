@@ -18,6 +18,8 @@ _ATTENTION = re.compile("attn|attention", re.IGNORECASE)
 _NOT_ATTENTION = re.compile("norm|dropout|processor", re.IGNORECASE)
 _ROUTER = re.compile("gate|router", re.IGNORECASE)
 _KEYS, _VALUES = ("to_k", "k_proj"), ("to_v", "v_proj")
+#: Take another path, a slower one, where they or what is in them have hooks.
+UNHOOKED = (nn.TransformerEncoderLayer,)
 #: Activations that can be taken, and what they are.
 ACTIVATIONS = {
     "k": "keys, as the projection gives them",
@@ -72,9 +74,10 @@ def is_compiled(module: nn.Module) -> bool:
 def blocks(model: nn.Module) -> list[Block]:
     """The blocks of the model's lists of blocks, in the order of the lists.
 
-    A list of blocks is an nn.ModuleList in which a class occurs twice; of those, the ones that
-    hold attention, if any do; of those, the ones that are least deep inside the model. [] where
-    there is no such list, or the model is compiled as a whole.
+    A list of blocks is an nn.ModuleList in which a class occurs twice, or a list of lists of one
+    class each, as of stages; of those, the ones that hold attention, if any do; of those, the ones
+    that are least deep inside the model. [] where there is no such list, or the model is compiled
+    as a whole.
     """
     if is_compiled(model):
         return []
@@ -94,9 +97,18 @@ def _lists(module: nn.Module, path: str) -> Iterator[tuple[str, list[nn.Module]]
     for name, child in module.named_children():
         inside = f"{path}.{name}" if path else name
         if isinstance(child, nn.ModuleList) and _alike(child):
-            yield inside, list(child)
+            yield inside, list(_unstaged(child))
         else:
             yield from _lists(child, inside)
+
+
+def _unstaged(modules: nn.ModuleList) -> Iterator[nn.Module]:
+    """What is called: of lists of one class each, as of stages, their modules."""
+    for module in modules:
+        if isinstance(module, nn.ModuleList) and len(set(map(type, module))) == 1:
+            yield from _unstaged(module)
+        else:
+            yield module
 
 
 def _alike(modules: nn.ModuleList) -> bool:
@@ -104,12 +116,12 @@ def _alike(modules: nn.ModuleList) -> bool:
 
 
 def _attends(block: nn.Module) -> bool:
-    return any(True for _ in _attentions(block, ""))
+    return isinstance(block, UNHOOKED) or any(True for _ in _attentions(block, ""))
 
 
 def _attentions(module: nn.Module, path: str) -> Iterator[Found]:
     """Outermost modules inside that are attention by their class's name or their own."""
-    if is_compiled(module):
+    if is_compiled(module) or isinstance(module, UNHOOKED):
         return
     for name, child in module.named_children():
         inside = path if name.isdecimal() else f"{path}.{name}" if path else name
@@ -139,11 +151,9 @@ def taps(found: list[Block], names: tuple[str, ...]) -> list[Tap]:
 
     Raises InputError for a name that is not known, or that nothing in the model answers to.
     """
+    check_names(names)
     all_taps = []
     for name in names:
-        if name not in ACTIVATIONS:
-            known = "; ".join(f"{key}: {what}" for key, what in ACTIVATIONS.items())
-            raise InputError(f"unknown activation {name!r}: there are {known}")
         its = [
             replace(
                 tap, name=tap.name if block.name == found[0].name else f"{block.name}.{tap.name}"
@@ -161,9 +171,18 @@ def taps(found: list[Block], names: tuple[str, ...]) -> list[Tap]:
     return all_taps
 
 
+def check_names(names: tuple[str, ...]) -> None:
+    """Raise InputError for one that no model could have."""
+    for name in names:
+        if name not in ACTIVATIONS:
+            known = "; ".join(f"{key}: {what}" for key, what in ACTIVATIONS.items())
+            raise InputError(f"unknown activation {name!r}: there are {known}")
+
+
 def _taps_in(block: Block, what: str) -> list[Tap]:
     if what == "hidden":
-        return [Tap(block.module, what, block.layer, what)]
+        called = not isinstance(block.module, nn.ModuleList)  # as a list of attention and MLP
+        return [Tap(block.module, what, block.layer, what)] if called else []
     if what in {"k", "v"}:
         ends = _KEYS if what == "k" else _VALUES
         sources = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from traces.capture.discovery import Block, Found, Tap
+from traces.capture.discovery import UNHOOKED, Block, Found, Tap
 from traces.capture.timeline import Visit
 
 Enter = Callable[[tuple[Any, ...], Mapping[str, Any]], None]
@@ -63,14 +64,18 @@ class Hooks:
 
     def _root(self, stack: ExitStack, model: nn.Module) -> None:
         name = type(model).__name__
+        handled: BaseException | None = None  # by whoever calls the model, as in a second try
 
         def enter(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+            nonlocal handled
+            handled = sys.exception()
             self.watcher.forward(args, kwargs)
             self.watcher.enter(Visit(name, -1))
 
         def leave(output: Any) -> None:
+            del output  # which may well be None
             self.watcher.leave()
-            self.watcher.forward_done(raised=output is None)
+            self.watcher.forward_done(raised=sys.exception() is not handled)
 
         self._around(stack, model, enter, leave)
 
@@ -116,8 +121,9 @@ class Hooks:
 
         What is put around a module later lies outside of what was earlier.
         """
-        if module._compiled_call_impl is not None:  # noqa: SLF001 - Module.compile leaves no other
-            stack.enter_context(self._around_compiled(module, enter, leave))
+        compiled = module._compiled_call_impl is not None  # noqa: SLF001 - there is no other mark
+        if compiled or isinstance(module, UNHOOKED):
+            stack.enter_context(self._around_call(module, enter, leave))
             return
 
         def before(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -135,19 +141,17 @@ class Hooks:
         stack.callback(module.register_forward_hook(after, always_call=True).remove)
 
     @contextmanager
-    def _around_compiled(
-        self, module: nn.Module, enter: Enter | None, leave: Leave
-    ) -> Iterator[None]:
-        """Outside of the graph: a hook would be compiled with it, or not be called at all."""
+    def _around_call(self, module: nn.Module, enter: Enter | None, leave: Leave) -> Iterator[None]:
+        """Without hooks: in a graph they would be compiled with it, or not be called at all."""
         compiled = module._compiled_call_impl  # noqa: SLF001
-        assert compiled is not None
+        call = compiled or module._call_impl  # noqa: SLF001
 
         def around(*args: Any, **kwargs: Any) -> Any:
             if enter is not None and self.watcher.listens():
                 enter(args, kwargs)
             output = None
             try:
-                output = compiled(*args, **kwargs)
+                output = call(*args, **kwargs)
             finally:
                 if self.watcher.listens():
                     leave(output)

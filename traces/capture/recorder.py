@@ -26,7 +26,7 @@ class Recorder:
     def __init__(self, timeline: Timeline, steps: Steps, writer: Writer) -> None:
         self.pending = Pending()
         self.ended = False
-        self.whole = True  # the step so far: the denoiser gave something back
+        self.whole = True  # the step so far: the denoiser has come to its end
         self._timeline = timeline
         self._steps = steps
         self._writer = writer

@@ -125,10 +125,8 @@ class Recording:
                 yield
             except BaseException as error:
                 if not isinstance(error, SystemExit) or error.code not in _DONE:
-                    self._writer.note(
-                        f"the program ended in step {self._timeline.step}: "
-                        f"{type(error).__name__}: {error}"
-                    )
+                    why = f"{type(error).__name__}: {error}".rstrip(": ")
+                    self._writer.note(f"the program ended in step {self._timeline.step}: {why}")
                 raise
             finally:
                 recorder.end()

@@ -73,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--module", metavar="CLASS", help="the class of what to record, if it is not found")
     add("--overwrite", action="store_true", help="replace a trace that is there")
     add("script", help="the Python file to run")
-    add("args", nargs=argparse.REMAINDER, help="what the script is given")
+    rest = add("args", nargs=argparse.REMAINDER, help="what the script is given")
+    rest.required = False  # in the message for want of a script
     return parser
 
 
@@ -94,10 +95,15 @@ def _options(arguments: argparse.Namespace) -> Options:
     from traces.capture.activations import parse
     from traces.store import check_free
 
+    # Before the script has worked for minutes.
     out = Path(arguments.out)
-    if os.environ.get("RANK", "0") == "0":  # before the script has worked for minutes
+    if os.environ.get("RANK", "0") == "0":
         check_free(out, overwrite=arguments.overwrite)
     activations = parse(arguments.activations) if arguments.activations else None
+    if activations is not None:
+        from traces.capture.discovery import check_names
+
+        check_names(activations.names)
     return Options(out, activations, arguments.module or "", overwrite=arguments.overwrite)
 
 

@@ -163,6 +163,7 @@ class _Writer:
         self.settings = settings
         self.steps = self.nbytes = self.read_bytes = 0
         self._before: dict[str, NDArray[np.float32]] = {}
+        self._last = -1  # step that has a file
 
     def __call__(
         self, step: int, taken: Mapping[str, _Reduced], ready: torch.cuda.Event | None
@@ -175,7 +176,8 @@ class _Writer:
                 entries[f"{part}/{key}"] = np.ascontiguousarray(array)
         path = self.folder / reduced_name(step)
         with replacing(path) as temporary:
-            temporary.write_bytes(save(entries, self.settings.metadata(step)))
+            temporary.write_bytes(save(entries, self.settings.metadata(step, self._last)))
+        self._last = step
         self.steps += 1
         self.nbytes += path.stat().st_size
 

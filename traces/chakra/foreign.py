@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from traces.chakra.messages import KINDS, Node, NodeType
+from traces.chakra.messages import COMM_TYPES, KINDS, Node, NodeType
 from traces.columns import ROOTS
 from traces.errors import TraceError
 from traces.imports.groups import Group, named
@@ -162,10 +162,13 @@ def _moved(node: Node, spoken: _Spoken, rank: int, doubts: Counter[str]) -> Move
     group = _group(node, spoken, where)
     if rank not in group.members:
         raise TraceError(f"{where}: rank {rank} is none of its communicator's ({group.text})")
+    doubts["empty"] += not size and node.attrs.get("comm_type") != COMM_TYPES["barrier"]
     if node.type in _MESSAGES:
         kind = _MESSAGES[NodeType(node.type)]
         peer = _rank(node, "comm_dst" if kind == "send" else "comm_src", group, where)
-        return Moved(kind, node.name or kind, group, Payload(size), peer)
+        # What comes has no bytes of its own in a trace; its shape tells how many are expected.
+        shape = f"{size}:uint8" if kind == "recv" and size else ""
+        return Moved(kind, node.name or kind, group, Payload(size, shape), peer)
     number = node.attrs.get("comm_type")
     if type(number) is not int or number not in KINDS:
         raise TraceError(f"{where}: comm_type is {number!r}; expected one of {sorted(KINDS)}")

@@ -52,15 +52,16 @@ def read(files: Sequence[Path], *, model: str = "imported", in_order: bool = Fal
         nodes = _nodes(file)
         if RUN in file.attrs:
             headers.add(str(file.attrs[RUN]))
-            rows[rank] = _own_rows(nodes, rank, path)
+            rows[rank] = _own_rows(nodes, _own_rank(file, rank), path)
             continue
+        headers.add("")
         filled = Rows(rank)
         doubts, found = foreign_rows(nodes, filled, groups.world(world), known, str(path))
         steps = max(steps, found)
         rows[rank] = filled.done
         problems += merge.doubts(rank, doubts)
     where = ", ".join(map(str, traces[:3]))
-    if headers:
+    if headers != {""}:
         return merge.merge(_own_run(headers, where), rows, problems, by_rank)
     merge.shift(rows, dict.fromkeys(rows, 0.0))
     run = merge.header(
@@ -94,6 +95,15 @@ def _members(path: Path, world: int) -> Mapping[str, groups.Group]:
         raise TraceError(f"{path}: expected communicators' numbers, and their ranks")
     described = [{"pg_name": name, "ranks": members} for name, members in data.items()]
     return groups.named(described, world, str(path))
+
+
+def _own_rank(file: File, rank: int) -> int:
+    if file.attrs.get("rank") != rank:
+        raise TraceError(
+            f"{file.path}: was written as that of rank {file.attrs.get('rank')!r}, but is named or "
+            f"given as that of rank {rank}; were files swapped?"
+        )
+    return rank
 
 
 def _own_run(headers: set[str], where: str) -> Run:

@@ -32,6 +32,7 @@ DOUBTS: dict[str, str] = {
     "groups": "the file does not say which of several groups {n} transfers are of; taken to be the "
     "first that fits",
     "sizes": "{n} transfers have no sizes, as without record_shapes; they count as 0 bytes",
+    "empty": "{n} transfers have no comm_size, or 0; they count as 0 bytes",
     "types": "the file does not say of what type {n} transfers are; taken to be that of the one "
     "before",
     "calls": "{n} calls of torch.distributed were not understood and are left out",
@@ -74,7 +75,9 @@ def merge(
     Raises TraceError, naming the file, where there are none or one makes no sense.
     """
     if not any(rows.values()):
-        raise TraceError(f"{next(iter(files.values()))}: holds nothing that is a row of a trace")
+        raise TraceError(
+            f"{next(iter(files.values()))}: holds no compute and no transfer of those it should"
+        )
     ops = table(chain.from_iterable(rows[rank] for rank in sorted(rows)))
     for rank, some in ops.groupby("rank"):
         number = int(str(rank))

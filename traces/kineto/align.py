@@ -51,6 +51,21 @@ def align(
     return problems
 
 
+def apart(rows: Mapping[int, Sequence[Operation]], origins_s: Mapping[int, float]) -> list[str]:
+    """A sentence where some ranks' rows all end before the next rank's begin."""
+    began = sorted((origins_s[rank] + some[0].start_s, rank) for rank, some in rows.items() if some)
+    problems, over_s = [], math.inf
+    for start_s, rank in began:
+        if start_s > over_s:
+            problems.append(
+                f"rank {rank} was recorded {format_s(start_s - over_s)} after those before it had "
+                "ended; are the files of one run?"
+            )
+        last_s = max(row.start_s if math.isnan(row.end_s) else row.end_s for row in rows[rank])
+        over_s = max(origins_s[rank] + last_s, -math.inf if over_s == math.inf else over_s)
+    return problems
+
+
 def _ends(
     rows: Mapping[int, Sequence[Operation]], origins_s: Mapping[int, float]
 ) -> dict[tuple[str, str, int], dict[int, float]]:

@@ -13,7 +13,7 @@ from traces.errors import TraceError
 from traces.imports import groups, merge, ranks
 from traces.imports.rows import Rows
 from traces.imports.text import plain
-from traces.kineto.align import align
+from traces.kineto.align import align, apart
 from traces.kineto.calls import Reader, distributed_info
 from traces.kineto.device import device_rows
 from traces.kineto.events import Recorded
@@ -30,6 +30,7 @@ class _Rank:
     rank: int
     said: int | None  # by the file
     world: int
+    said_world: int | None
     host: str
     backend: str
     device: str
@@ -48,10 +49,12 @@ def read(files: Sequence[Path], *, model: str = "imported", in_order: bool = Fal
     files = ranks.distinct(files)
     read_ = [_read(path, i, len(files), in_order=in_order) for i, path in enumerate(files)]
     ranks.in_order(files, {one.path: one.said for one in read_})
+    _one_world(read_)
     rows = {one.rank: one.rows for one in read_}
     first_ns = min(one.origin_ns for one in read_)
     origins_s = {one.rank: (one.origin_ns - first_ns) * 1e-9 for one in read_}
     problems = align(rows, origins_s, {one.rank: one.host for one in read_})
+    problems += apart(rows, origins_s)
     merge.shift(rows, origins_s)
     problems += [line for one in read_ for line in merge.doubts(one.rank, one.doubts)]
     run = merge.header(
@@ -86,6 +89,7 @@ def _read(path: Path, number: int, files: int, *, in_order: bool) -> _Rank:
         rank=rank,
         said=said,
         world=world,
+        said_world=info.get("world_size"),
         host=plain(file.header.get("host_name", "")),
         backend=plain(info.get("backend", "an unknown backend")),
         device=_device(file.header) if on_gpu else "cpu",
@@ -94,6 +98,16 @@ def _read(path: Path, number: int, files: int, *, in_order: bool) -> _Rank:
         rows=rows.done,
         doubts=doubts,
     )
+
+
+def _one_world(read_: Sequence[_Rank]) -> None:
+    telling = [one for one in read_ if one.said_world is not None]
+    for one in telling[1:]:
+        if one.said_world != telling[0].said_world:
+            raise TraceError(
+                f"{one.path}: is of a run of {one.said_world} ranks, and {telling[0].path} of one "
+                f"of {telling[0].said_world}; give the files of one run"
+            )
 
 
 def _device(header: Mapping[str, Any]) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
 
+from traces.capture import capture
 from traces.trace import Trace
-
-pytestmark = pytest.mark.slow
 
 CALLS = """
 import warnings
@@ -47,6 +51,7 @@ class Calls(nn.Module):
         (dist.send if rank == 0 else dist.recv)(x, peer)
         waits = functional.all_gather_tensor(x, 0, dist.group.WORLD)
         waits = functional.all_to_all_single(x, None, None, dist.group.WORLD) + waits[:4]
+        waits = waits + functional.broadcast(x, 1, dist.group.WORLD)
         never = dist.all_reduce(x, async_op=True)
         return waits
 
@@ -78,10 +83,12 @@ EXPECTED = [
     ("send", 48, 1, -1, ""),
     ("all_gather", 48, -1, -1, ""),
     ("all_to_all", 48, -1, -1, "24,24"),  # torch itself fills in the parts there
+    ("broadcast", 48, -1, 1, ""),
     ("all_reduce", 48, -1, -1, ""),
 ]
 
 
+@pytest.mark.slow
 def test_every_call_is_a_transfer_and_every_wait_a_wait(
     run_ranks: Callable[..., list[str]], tmp_path: Path
 ) -> None:
@@ -108,3 +115,18 @@ def test_every_call_is_a_transfer_and_every_wait_a_wait(
     assert shapes["all_to_all"] == {"4x3:float32", "3x3:float32", "24:float32"}
     assert shapes["scatter"] == {"24:float32"}
     assert shapes["barrier"] == {""}
+
+
+def test_process_groups_are_let_go(model: nn.Module, tmp_path: Path) -> None:
+    """A recording keeps none of them from going when the program takes it apart."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        known = weakref.ref(dist.group.WORLD)
+        with capture(model, tmp_path / "T"):
+            model(torch.zeros(1, 4, 8), 0)
+            dist.all_reduce(torch.zeros(3))
+    finally:
+        dist.destroy_process_group()
+    gc.collect()
+    assert known() is None
+    assert "all_reduce" in set(Trace.open(tmp_path / "T").ops["kind"])

@@ -36,13 +36,33 @@ def test_wrappers_are_looked_through(model: nn.Module) -> None:
 
 
 def test_lists_without_attention_are_blocks_where_there_is_none() -> None:
-    """Of the lists that are least deep; lists in them are not looked at."""
+    """Of the lists that are least deep; of lists of unlike modules each is one block."""
     model = nn.Module()
-    model.layers = nn.ModuleList(nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)]) for _ in "ab")
+    model.layers = nn.ModuleList(nn.ModuleList([nn.Linear(1, 1), nn.ReLU()]) for _ in "ab")
     model.inner = nn.Module()
     model.inner.layers = nn.ModuleList(nn.Linear(1, 1) for _ in "ab")
     model.odd = nn.ModuleList([nn.Linear(1, 1), nn.ReLU()])
     assert named(blocks(model)) == [("layers", ())] * 2
+
+
+def test_stages_of_blocks_are_taken_apart(model: nn.Module) -> None:
+    """A list of lists of one class each: it is their modules that are called."""
+    staged = nn.Module()
+    some = list(model.get_submodule("blocks").children())
+    staged.stages = nn.ModuleList([nn.ModuleList(some[:2]), nn.ModuleList(some[2:])])
+    found = blocks(staged)
+    assert named(found) == [("stages", ("stages.attn",))] * 3
+    assert [block.module for block in found] == some
+
+
+def test_a_list_that_is_a_block_gives_nothing_itself() -> None:
+    """Such as of an attention and an MLP: it is not called, so that its output is refused."""
+    model = nn.Module()
+    pairs = [nn.ModuleList([nn.MultiheadAttention(1, 1), nn.Linear(1, 1)]) for _ in "ab"]
+    model.layers = nn.ModuleList(pairs)
+    assert named(blocks(model)) == [("layers", ("layers",))] * 2
+    with pytest.raises(InputError, match="activation 'hidden': no block"):
+        taps(blocks(model), ("hidden",))
 
 
 def test_a_pipelines_denoiser_is_its_transformer_or_unet(model: nn.Module) -> None:

@@ -109,6 +109,56 @@ def test_a_recording_goes_on_after_an_exception_that_the_program_catches(
     assert ops[ops["step"] == 1]["layer"].max() == 2
 
 
+def test_a_model_that_gives_nothing_back_has_not_raised(tmp_path: Path) -> None:
+    """As one that sends its result on to another rank; also in a second try. Its steps are kept."""
+
+    class Sends(nn.Module):
+        def forward(self, x: torch.Tensor, timestep: int) -> None:
+            if timestep < 0:
+                raise ValueError(x)
+
+    model = Sends()
+    with capture(model, tmp_path / "T") as recording:
+        model(torch.zeros(1), 0)
+        try:
+            model(torch.zeros(1), -1)
+        except ValueError:
+            model(torch.zeros(1), 2)
+
+    assert recording.steps == 3
+
+
+def test_torchs_own_encoder_layers_keep_their_fast_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which they leave for one that calls their attention where they find a hook."""
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layers = (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(2))
+            self.layers = nn.ModuleList(layers)
+
+        def forward(self, x: torch.Tensor, timestep: torch.Tensor) -> torch.Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            return x * timestep
+
+    def slow(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(nn.MultiheadAttention, "forward", slow)
+    model = Encoder().eval()
+    with capture(model, tmp_path / "T", activations=["hidden"]):
+        denoise(model, steps=2)
+
+    trace = Trace.open(tmp_path / "T")
+    first = trace.ops[trace.ops["step"] == 0]
+    assert first["layer"].tolist() == [-1, 0, -1, 1, -1]
+    assert trace.activations("hidden").sizes["layer"] == 2
+    denoise(model)
+
+
 def test_a_model_of_no_blocks_is_one_compute(tmp_path: Path) -> None:
     """Any module will do."""
     model = nn.Linear(8, 8)

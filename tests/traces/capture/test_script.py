@@ -125,6 +125,15 @@ def test_a_place_that_is_taken_is_refused_at_once(
 
 
 @pytest.mark.slow
+def test_activations_that_nothing_has_are_refused_at_once(captured: Callable[..., Ran]) -> None:
+    """The script is not run."""
+    done = captured("print('ran')", options=("--activations", "k,q"))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unknown activation 'q': there are k: keys" in done.stderr
+
+
+@pytest.mark.slow
 def test_guidance_is_counted_by_the_scheduler_of_the_pipeline_above(
     captured: Callable[..., Ran], tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traces.kineto.align import align
+from traces.kineto.align import align, apart
 from traces.operation import Operation
 
 
@@ -56,3 +56,11 @@ def test_what_cannot_be_compared_is_said_and_one_host_needs_nothing() -> None:
     assert "'b' could not be compared" in said
     assert align(rows, origins_s, {0: "a", 1: "a"}) == []
     assert all(one == other for one, other in pairwise(origins_s.values()))
+
+
+def test_ranks_that_were_recorded_at_other_times_are_named() -> None:
+    """As where files of two runs were given; ranks whose times overlap by way of others are not."""
+    rows = {0: rank(0, [1, 3]), 1: rank(1, [2.95, 5]), 2: rank(2, [4.95, 6]), 3: []}
+    assert apart(rows, {0: 0.0, 1: 0.0, 2: 0.0, 3: 0.0}) == []
+    (said,) = apart(rows, {0: 100.0, 1: 0.0, 2: 0.0, 3: 0.0})
+    assert said.startswith("rank 0 was recorded 94.9 s after those before it had ended")

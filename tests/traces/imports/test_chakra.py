@@ -191,12 +191,27 @@ def test_a_graph_that_makes_no_sense_is_refused(
         read([written(nodes)])
 
 
-def test_files_of_different_traces_are_not_mixed(whole: Trace, tmp_path: Path) -> None:
+def test_files_of_two_ranks_that_were_swapped_are_refused(whole: Trace, tmp_path: Path) -> None:
+    """By their names, or by the order in which they are given."""
+    first, second = write(whole, tmp_path / "T.et")
+    with pytest.raises(TraceError, match="was written as that of rank 1, but is named or given"):
+        read([second, first], in_order=True)
+    assert read([second, first]).run == whole.run
+    first.rename(tmp_path / "T.1.et")
+    with pytest.raises(TraceError, match=r"T\.1\.et: was written as that of rank 0"):
+        read([tmp_path / "T.1.et"])
+
+
+def test_files_of_different_traces_are_not_mixed(
+    whole: Trace, written: Written, tmp_path: Path
+) -> None:
     """Their headers tell."""
     first = write(whole, tmp_path / "A.et")
     second = write(Trace(replace(whole.run, seed=5), whole.ops), tmp_path / "B.et")
     with pytest.raises(TraceError, match="of different traces"):
         read([first[0], second[1]])
+    with pytest.raises(TraceError, match="of different traces"):
+        read([first[0], written([comp(1)], "own.1.et")])
     with pytest.raises(InputError, match=r"ends in \.et"):
         write(whole, tmp_path / "T.chakra")
 

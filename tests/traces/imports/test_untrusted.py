@@ -224,6 +224,15 @@ def test_names_that_are_no_text_are_mended(tmp_path: Path) -> None:
     assert Trace.open(tmp_path / "T").ops["name"].str.len().max() <= 200
 
 
+def test_profiles_of_runs_of_other_sizes_are_not_mixed(tmp_path: Path) -> None:
+    """Both files are named."""
+    for rank, world in ((0, 2), (1, 3)):
+        text = profile(**info(rank=rank, world_size=world))
+        (tmp_path / f"{rank}.json").write_text(text)
+    with pytest.raises(TraceError, match=r"1\.json: is of a run of 3 ranks, and .*0\.json of one"):
+        read([tmp_path / "0.json", tmp_path / "1.json"])
+
+
 def test_a_folder_or_a_missing_file_is_refused(tmp_path: Path) -> None:
     """By name."""
     with pytest.raises(TraceError, match=r"missing\.json: cannot be read"):
