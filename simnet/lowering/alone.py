@@ -10,6 +10,7 @@ from simnet.drivers.matches import check_peers
 from simnet.drivers.parts import check_sizes
 from simnet.lowering.graph import COMPUTE, MOVE, WAIT, Move
 from simnet.ops import (
+    AllGather,
     AllReduce,
     AllToAll,
     At,
@@ -111,20 +112,30 @@ class Alone:
         return ticket
 
     def _brought(self, op: Transfer, group: Group) -> Any:
-        """What a rank of a schedule that is right would get."""
-        place = group.ranks.index(self.rank)
+        """What a rank of a schedule that is right would get.
+
+        Of all members' values only this rank's share is made: with all of them, time would grow
+        with the third power of the ranks.
+        """
+        place, members = group.ranks.index(self.rank), len(group.ranks)
         if isinstance(op, Send):
             return None
         if isinstance(op, Recv | Shift):
             return op.value
+        if isinstance(op, AllGather):
+            return [op.value] * members
         if isinstance(op, AllReduce):
-            return op.deliver([op, op][: len(group.ranks)])[0]  # a sum of more is alike
+            return op.deliver([op, op][:members])[0]  # a sum of more is alike
         if isinstance(op, AllToAll):
-            check_sizes(op, len(group.ranks), place, self)
-            if op.takes is not None:
-                return [op.value.new_empty((rows, *op.value.shape[1:])) for rows in op.takes]
+            return self._parts(op, members, place)
         assert isinstance(op, Collective)
-        return op.deliver([op] * len(group.ranks))[place]
+        return op.deliver([op] * members)[place]
+
+    def _parts(self, op: AllToAll, members: int, place: int) -> list[Any]:
+        check_sizes(op, members, place, self)
+        if op.takes is None:
+            return [op.value.chunk(members)[place]] * members
+        return [op.value.new_empty((rows, *op.value.shape[1:])) for rows in op.takes]
 
     def _row(self, kind: int, what: int) -> None:
         self.kind.append(kind)

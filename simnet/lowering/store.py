@@ -33,7 +33,7 @@ _COLUMNS: dict[str, type[np.generic]] = {
 
 def save(graph: Graph, path: Path) -> None:
     """Write a graph; it replaces what is there. Raises InputError or RunError as `replacing`."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as saved
 
     header = {
         "schema": SCHEMA,
@@ -42,8 +42,9 @@ def save(graph: Graph, path: Path) -> None:
         "moves": [move._asdict() | {"group": asdict(move.group)} for move in graph.moves],
     }
     columns = {name: np.ascontiguousarray(getattr(graph, name)) for name in _COLUMNS}
-    with replacing(path) as temporary:
-        save_file(columns, temporary, metadata={_HEADER: json.dumps(header)})
+    content = saved(columns, metadata={_HEADER: json.dumps(header)})
+    with replacing(path) as temporary:  # its own writing hides what the system says
+        temporary.write_bytes(content)
 
 
 def load(path: Path) -> Graph:

@@ -83,6 +83,7 @@ class Coded:
         self.rule = rule
         self.sent: dict[Stream, list[State]] = {}
         self.received: dict[Stream, list[State]] = {}
+        self._latest: tuple[Any, tuple[Coder, ...]] = ((), ())
 
     def pack(self, stream: Stream, step: int, value: Any) -> Steps:
         """See Wire."""
@@ -105,7 +106,12 @@ class Coded:
         return torch.empty(nbytes, dtype=torch.uint8, device=value.device)
 
     def _coders(self, stream: Stream, step: int) -> tuple[Coder, ...]:
-        return tuple(self.rule(tensor, stream.layer, step) for tensor in stream.tensors)
+        """The same for all that send this in a layer, so they are looked up once for them all."""
+        which = stream.tensors, stream.layer, step
+        if self._latest[0] != which:
+            coders = tuple(self.rule(tensor, stream.layer, step) for tensor in stream.tensors)
+            self._latest = which, coders
+        return self._latest[1]
 
 
 def wire(rule: Rule | None, ranks: int) -> Wire:

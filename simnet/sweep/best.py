@@ -113,10 +113,13 @@ def drawn(arrays: Arrays) -> Iterator[Drawn]:
     design = arrays.design
     places = np.unravel_index(arrays.cases, design.shape)
     keys = [axis.key for axis in design.sweep.case_axes]
+    points: dict[str, NDArray[np.bool_]] = {}  # a warm-up that a schedule does not have is no other
     for name, at in choices(arrays):
         here = np.ones(len(arrays.cases), bool)
         for key, place in zip(CHOICES, at, strict=True):
             here &= places[keys.index(key)] == place
+        points[name] = points.get(name, False) | here
+    for name, here in points.items():
         total_s = arrays.times["total_s"][here]
         total_s = total_s[~np.isnan(total_s)]
         some = len(total_s) > 0

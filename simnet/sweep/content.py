@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import metadata
@@ -13,8 +13,13 @@ from typing import Any
 
 #: Of packages, those whose versions may change what is counted or how it is rounded.
 _LIBRARIES = ("torch", "numpy", "numba", "simpy")
-#: Parts of simnet that only print, measure or check, and change no prediction.
-_APART = {"commands", "lab", "plan", "validation", "calibration", "training"}
+#: Parts that print, measure, check or read what others recorded; predictions use none of them.
+APART = {
+    *("__main__.py", "cli.py", "doctor.py", "commands", "lab", "calibration", "training"),
+    *("validation", "recognition", "profiling", "extract"),
+    *("capture", "chakra", "execution_trace", "imports", "kineto"),
+}
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def digest(value: Any) -> str:
@@ -38,6 +43,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def sources() -> Iterator[Path]:
+    """Files that predictions come from, in order."""
+    for package in ("simnet", "traces"):
+        for path in sorted((_ROOT / package).rglob("*.py")):
+            parts = path.relative_to(_ROOT).parts
+            if parts[1] not in APART:
+                yield path
+
+
 @cache
 def fingerprint() -> str:
     """Of the model itself: the sources that predictions come from, and the libraries below them.
@@ -45,14 +59,9 @@ def fingerprint() -> str:
     So a result of another version is never taken for one of this.
     """
     whole = hashlib.sha256()
-    root = Path(__file__).resolve().parents[2]
-    for package in ("simnet", "traces"):
-        for path in sorted((root / package).rglob("*.py")):
-            place = path.relative_to(root)
-            if len(place.parts) > 2 and place.parts[1] in _APART:
-                continue
-            whole.update(f"{place.as_posix()}\n".encode())
-            whole.update(path.read_bytes())
+    for path in sources():
+        whole.update(f"{path.relative_to(_ROOT).as_posix()}\n".encode())
+        whole.update(path.read_bytes())
     for name in _LIBRARIES:
         whole.update(f"{name} {metadata.version(name)}\n".encode())
     return whole.hexdigest()

@@ -21,7 +21,7 @@ from simnet.network.topology import Islands, Links, Topology
 from simnet.sweep.case import Case, Facts, facts
 from simnet.sweep.design import SETTING
 from simnet.sweep.store import DISCRETE_EVENT, IMPOSSIBLE, NONE, REFUSED, ROW, VECTORISED, Points
-from traces.errors import InputError, ThinwireError
+from traces.errors import InputError, RunError, ThinwireError
 from traces.summary import summarize
 
 if TYPE_CHECKING:
@@ -56,7 +56,16 @@ class Done(NamedTuple):
 
 
 def compute(task: Task) -> Done:
-    """Do a task, in whatever process this is."""
+    """Do a task, in whatever process this is.
+
+    Raises RunError where this process would keep it under another key: what it says is not what
+    the sweep's own version of thinwire says.
+    """
+    if task.case.key != task.key:
+        raise RunError(
+            "a worker has another version of thinwire, torch, numpy, numba or simpy than the "
+            "sweep; install the same everywhere, and start the workers anew"
+        )
     known = facts(task.case)
     if known.reason is not None:
         return Done(known, NONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from simnet.lowering.simulate import simulate_graph
 from simnet.lowering.store import load, save
 from simnet.lowering.tables import by_step, difference, first_unlike, operations, summary
 from simnet.network.topology import Links
-from traces.errors import InputError
+from traces.errors import InputError, RunError
 
 Lower = Callable[..., Graph]
 
@@ -36,6 +37,19 @@ def test_a_graph_comes_back_as_it_was_saved(
     assert again.same(graph)
     assert again.origin == graph.origin
     assert (tmp_path / "a.graph").read_bytes() == (tmp_path / "b.graph").read_bytes()
+
+
+def test_a_graph_that_cannot_be_written_leaves_no_file(small: Lower, tmp_path: Path) -> None:
+    """With what the system says, as of a disk that is full."""
+    graph = small("ring")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(RunError, match=r"a\.graph: cannot be written: File too large"):
+            save(graph, tmp_path / "a.graph")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def _spoilt(graph: Graph, path: Path, column: str, values: list[int]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 from simnet.cli import OK, call
 from simnet.network.collectives.selection import GLOO
 from simnet.network.topology import Links
-from simnet.sweep.content import digest
+from simnet.sweep.content import APART, digest, sources
 from simnet.sweep.design import SETTING, Design
 from simnet.sweep.reading import read
 from simnet.sweep.store import REFUSED, ROW, VECTORISED, Found, Points, distinct, joined
@@ -142,6 +143,7 @@ def test_damaged_facts_are_worked_out_again(sweeping: Sweeping, cache: Path) -> 
     assert sweeping(AXES)["computed"] == 0
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_goes_on_where_it_was(sweeping: Sweeping, tmp_path: Path) -> None:
     """Nothing that it had announced is computed again, and its processes end."""
     text = AXES.replace('["ring", "patch", "tensor"]', '"ring"') + 'jitters = "1ms"\n'
@@ -186,19 +188,22 @@ def test_a_sweep_on_several_processes_can_be_killed_too(tmp_path: Path, sweeping
 
 
 @pytest.mark.slow
-def test_two_sweeps_may_share_a_cache_at_the_same_time(tmp_path: Path, sweeping: Sweeping) -> None:
+def test_two_sweeps_may_share_a_cache_at_the_same_time(tmp_path: Path) -> None:
     """Both end, and what they leave is whole."""
     path, cache = tmp_path / "both.toml", tmp_path / "shared"
     path.write_text(AXES)
     command = [sys.executable, "-m", "simnet", "sweep", str(path), "--cache", str(cache)]
-    both = [subprocess.Popen([*command, "--jobs", "1"], stdout=-1, stderr=-1) for _ in range(2)]
+    command += ["--jobs", "1"]
+    both = [subprocess.Popen(command, stdout=-1, stderr=-1) for _ in range(2)]
     said = [process.communicate() for process in both]
+    # In a process of its own too, for one that began before a source was changed has other keys.
+    after = subprocess.run(command, capture_output=True, check=True)
 
     assert [process.returncode for process in both] == [OK, OK]
     assert [err for _, err in said] == [b"", b""]
     tables = [[line for line in out.splitlines() if b"bit/s" in line] for out, _ in said]
     assert tables[0] == tables[1] != []
-    assert sweeping(AXES, into=cache)["computed"] == 0
+    assert b"computed 0, reused 30" in after.stdout
 
 
 def test_the_default_cache_is_where_the_system_keeps_such_things(
@@ -235,6 +240,20 @@ def test_a_key_is_of_the_content_and_of_nothing_else(tmp_path: Path) -> None:
         replace(case, processor=case.processor._replace(digest="l40")),
     ]
     assert len({case.key, *(other.key for other in others)}) == 8
+
+
+def test_keys_are_of_all_sources_that_a_prediction_may_use() -> None:
+    """None of those imports, anywhere in it, anything that keys leave out."""
+    used = list(sources())
+    assert {"case.py", "engine.py", "summary.py"} <= {path.name for path in used}
+    for path in used:
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        names = [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+        names += [
+            name.name for node in nodes if isinstance(node, ast.Import) for name in node.names
+        ]
+        ours = [name.split(".") for name in names if name.split(".")[0] in ("simnet", "traces")]
+        assert not [name for name in ours if {*name[1:2], f"{name[-1]}.py"} & APART], path
 
 
 def test_digests_of_networks_follow_their_numbers() -> None:

@@ -15,9 +15,10 @@ import xarray as xr
 from simnet.cli import BAD_INPUT, OK, call
 from simnet.sweep.case import facts
 from simnet.sweep.design import Design
-from simnet.sweep.points import Task, simulated, vectorised
+from simnet.sweep.points import Task, compute, simulated, vectorised
 from simnet.sweep.reading import read
 from simnet.sweep.store import IMPOSSIBLE, REFUSED, VECTORISED
+from traces.errors import RunError
 
 Sweeping = Callable[..., dict[str, Any]]
 
@@ -71,6 +72,19 @@ def test_both_evaluators_agree_wherever_both_apply(tmp_path: Path) -> None:
     assert compared > 50
 
 
+def test_a_worker_of_another_version_is_refused(tmp_path: Path) -> None:
+    """Its results would be taken for this version's."""
+    path = tmp_path / "one.toml"
+    path.write_text(AXES.replace("[1, 4, 5]", "4"))
+    design = Design(read(path))
+    group = next(design.groups())
+    task = Task(group.case.key, group.case, group.settings, design.by_digest, discrete=False)
+    assert len(compute(task).points.rows) == len(group.settings)
+    with pytest.raises(RunError, match="a worker has another version"):
+        compute(task._replace(key="another"))
+
+
+@pytest.mark.slow
 def test_a_point_is_what_predict_says(
     sweeping: Sweeping, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,8 +94,6 @@ def test_a_point_is_what_predict_says(
     texts = {"rates": AXES, "networks": "\n".join(AXES.splitlines()[:-2]) + "\n" + networks}
     for name, text in texts.items():
         few = text.replace("[1, 4, 5]", "4").replace('["l20", "cpu-core"]', '"l20"')
-        # Of a tensor-parallel MLP one shard has the bias; which one is costed depends on the order.
-        few = few.replace(', "tensor"', "")
         sweeping(few + jitters, "--out", str(tmp_path / name))
         table = pd.read_parquet(tmp_path / name / "points.parquet")
         ran = table[table["total_s"].notna()].sample(8, random_state=0)
@@ -219,6 +231,18 @@ def test_the_same_file_gives_the_same_bytes_on_any_number_of_processes(
 
     for name in ("points.parquet", "points.nc", "sweep.toml"):
         assert len({(tmp_path / jobs / name).read_bytes() for jobs in "12"}) == 1
+
+
+def test_what_was_drawn_for_a_choice_stands_in_one_line(sweeping: Sweeping) -> None:
+    """A warm-up that a schedule does not have makes no other choice of it."""
+    head = '[sweep]\nsample = "random"\npoints = 40\n'
+    text = AXES.replace(", points = 3", "").replace("[1, 4, 5]", "4").replace(', "patch"', "")
+    text = text.replace('"pipefusion", "tensor", "single"', '"patch"') + "warmups = [1, 2]\n"
+    lines = sweeping(head + text.replace('["none", "residual-1bit"]', '"none"'))["best"]
+
+    warm = [f"distrifusion:warmup_steps={steps}" for steps in (1, 2)]
+    assert [line["choice"] for line in lines] == ["ring", "ulysses", *warm, "patch"]
+    assert sum(line["points"] for line in lines) == 40
 
 
 def test_the_fastest_is_named_by_bandwidth(sweeping: Sweeping, tmp_path: Path) -> None:
