@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -119,6 +120,8 @@ def _source(quality: Path | None, captured: Path | None, tried: list[Any]) -> So
     from analysis.plan.quality import SHIPPED, Measured
 
     if captured is None:
+        if quality is not None and not quality.exists():
+            raise InputError(f"{quality}: does not exist; expected a table of `thinwire quality`")
         return Measured.open(SHIPPED if quality is None else quality)
     if quality is not None:
         raise InputError("give --quality or --captured, not both: their decibels do not compare")
@@ -132,6 +135,8 @@ def _budget(setting: Setting, max_memory: str | None, min_quality: float) -> Any
     from analysis.plan.search import Budget
     from traces.units import parse_bytes
 
+    if math.isnan(min_quality):
+        raise InputError("--min-quality is nan, expected decibels")
     has = setting.device.memory_bytes
     asked = has if max_memory is None else parse_bytes(max_memory)
     return Budget(min(has, asked), min_quality)

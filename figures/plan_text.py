@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.plan.search import Line
 
 _REASONS = 4  # of plans that cannot run, that are told
+_NAMED = 3  # of those of unknown quality
 
 
 def report(answer: Answer, written: Command) -> None:
@@ -117,13 +118,15 @@ def _upgrades(answer: Answer) -> None:
 def _counts(answer: Answer) -> None:
     found, by = answer.found, counts(answer)
     told = "; ".join(f"{number} {what}" for what, number in by.items() if number)
-    print(f"\n{found.count} plans looked at: {told}.")
+    plans = "1 plan" if found.count == 1 else f"{found.count} plans"
+    print(f"\n{plans} looked at: {told}.")
     reasons = Counter(_reason(one.why) for one in found.refused.get("cannot run", []))
     for why, number in reasons.most_common(_REASONS):
         print(f"  {number} cannot run: {why}")
     if found.unknown:
-        names = ", ".join(candidate.text for candidate in found.unknown[:3])
-        print(f"  of unknown quality, so not weighed: {names}, ... (--quality, --captured)")
+        names = ", ".join(candidate.text for candidate in found.unknown[:_NAMED])
+        more = ", ..." if len(found.unknown) > _NAMED else ""
+        print(f"  of unknown quality, so not weighed: {names}{more} (--quality, --captured)")
 
 
 def _reason(why: str) -> str:

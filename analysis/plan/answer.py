@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,8 +20,9 @@ from analysis.plan.space import Plan, Refused
 from analysis.plan.upgrades import Upgrade, faster_links, more_ranks
 from simnet.schedules.named import schedule
 
-#: Plans of the front that are told about, and compared with each other at all rates.
+#: Plans of the front that are told about, and schedules that are compared at all rates.
 _SHOWN, _COMPARED = 8, 4
+_DEGREES = re.compile(r":[^+]*")
 #: A plan is told about where it is so much better than all faster ones: dB, hundredths of memory.
 _BETTER = Worth(2, 2)
 
@@ -75,25 +77,26 @@ class Answer:
         return not line.between.overlaps(self.front[0].between)
 
     @cached_property
+    def compared(self) -> list[str]:
+        """Of the plans that are told about, the fastest of each schedule whatever its degrees."""
+        texts: dict[str, str] = {}
+        for line in self.shown:
+            texts.setdefault(_DEGREES.sub("", line.text.partition("/")[0]), line.text)
+        return list(texts.values())[:_COMPARED]
+
+    @cached_property
     def of_codecs(self) -> list[tuple[str, list[Crossing]]]:
-        """For each coded plan of the front: where it and the same without its codec change places.
+        """For each coded plan compared: where it and the same without its codec change places.
 
         Empty where one of the two is faster throughout.
         """
-        coded = [line for line in self.shown if "/" in line.text]
-        found = []
-        for line in coded[:_COMPARED]:
-            bare = line.text.partition("/")[0]
-            found.append((line.text, self._between(line.text, bare)))
-        return found
+        coded = [text for text in self.compared if "/" in text]
+        return [(text, self._between(text, text.partition("/")[0])) for text in coded]
 
     @cached_property
     def of_pairs(self) -> list[Crossing]:
-        """For each pair of the first schedules of the front, each with its fastest codec."""
-        texts: dict[str, str] = {}
-        for line in self.shown:
-            texts.setdefault(line.text.partition("/")[0], line.text)
-        pairs = combinations(list(texts.values())[:_COMPARED], 2)
+        """For each pair of those compared."""
+        pairs = combinations(self.compared, 2)
         return [crossing for a, b in pairs for crossing in self._between(a, b)]
 
     @cached_property
@@ -102,9 +105,12 @@ class Answer:
         return list(self._upgrades())
 
     def _upgrades(self) -> Iterator[Upgrade]:
-        yield from faster_links(self.setting, self.found.lines)
-        more = more_ranks(self.setting, self.found.lines, self.source, self.budget)
-        if more is not None:
+        texts = {text for coded in self.compared for text in (coded, coded.partition("/")[0])}
+        within = [*(line.candidate for line in self.found.lines), *self.found.beaten]
+        tried = [(one, self._curve(one.text)) for one in within if one.text in texts]
+        yield from faster_links(self.setting, tried)
+        more = more_ranks(self.setting, self.compared, self.source, self.budget)
+        if more is not None and more.line.latency_s < self.front[0].latency_s:
             yield more
 
     def _between(self, one: str, other: str) -> list[Crossing]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +12,9 @@ from analysis.plan.curves import Curve, Grid
 AROUND = Grid(0.01, 100.0)
 #: A crossing is known to this share of itself.
 CLOSE = 1e-4
-#: Latencies that differ by this share are the same.
-_SAME, _EQUAL = 1e-9, 1e-6
-_INSIDE, _ROUNDS = 16, 2  # rates inside a bracket, at once, and how often
+#: Latencies that differ by no more than this share are the same.
+_SAME = 1e-9
+_INSIDE, _ROUNDS = 64, 2  # rates inside a bracket, at once, and how often
 
 
 class Crossing(NamedTuple):
@@ -33,19 +32,10 @@ def crossings(one: Curve, other: Curve, grid: Grid) -> list[Crossing]:
     for low, high, before in _brackets(one, other, grid):
         factor = _quickly(one, other, low, high)
         if factor is None:
-            factor = _simulated(one, other, low, high)
-        if factor is None:
-            continue
+            factor = _one_by_one(one, other, low, high)
         first, then = (one, other) if before < 0 else (other, one)
-        found.append(Crossing(first.text, then.text, factor, one.exactly_s(factor)))
+        found.append(Crossing(first.text, then.text, factor, one.total_s(factor)))
     return found
-
-
-def every(curves: Sequence[Curve], grid: Grid) -> Iterator[list[Crossing]]:
-    """Of each pair of these, in order."""
-    for place, one in enumerate(curves):
-        for other in curves[place + 1 :]:
-            yield crossings(one, other, grid)
 
 
 def _brackets(one: Curve, other: Curve, grid: Grid) -> list[tuple[float, float, float]]:
@@ -59,11 +49,13 @@ def _brackets(one: Curve, other: Curve, grid: Grid) -> list[tuple[float, float, 
 
 
 def _quickly(one: Curve, other: Curve, low: float, high: float) -> float | None:
-    """By the graphs of both, many rates at once; None where the simulator sees it otherwise.
+    """By the graphs of both, many rates at once; None where one of them refuses.
 
     Between two rates where nothing else becomes the bottleneck, latency is a straight line in the
     time that a bit takes, 1/rate.
     """
+    if one.refusing or other.refusing:
+        return None
     for _ in range(_ROUNDS):
         inside = np.geomspace(low, high, _INSIDE)
         gaps = one.quickly_s(inside) - other.quickly_s(inside)
@@ -74,19 +66,17 @@ def _quickly(one: Curve, other: Curve, low: float, high: float) -> float | None:
         low, high = float(inside[here]), float(inside[here + 1])
     share = float(gaps[here] / (gaps[here] - gaps[here + 1]))
     each = 1 / inside[here : here + 2]
-    factor = float(1 / (each[0] + share * (each[1] - each[0])))
-    mine_s, theirs_s = one.exactly_s(factor), other.exactly_s(factor)
-    return factor if abs(mine_s - theirs_s) <= _EQUAL * mine_s else None
+    return float(1 / (each[0] + share * (each[1] - each[0])))
 
 
-def _simulated(one: Curve, other: Curve, low: float, high: float) -> float | None:
-    """By the simulator alone: Brent's method on 1/rate; None where it sees no crossing."""
+def _one_by_one(one: Curve, other: Curve, low: float, high: float) -> float:
+    """By what either has, where one has to be simulated: Brent's method on 1/rate."""
     from scipy.optimize import brentq
 
-    def gap_s(each: float) -> float:
-        return one.exactly_s(1 / each) - other.exactly_s(1 / each)
+    ends = {1 / low: low, 1 / high: high}  # known already, if asked for by the same factor
 
-    if gap_s(1 / low) * gap_s(1 / high) >= 0:
-        return None
-    each = brentq(gap_s, 1 / high, 1 / low, xtol=CLOSE / high, rtol=CLOSE)
-    return float(1 / each)
+    def gap_s(each: float) -> float:
+        factor = ends.get(each, 1 / each)
+        return one.total_s(factor) - other.total_s(factor)
+
+    return float(1 / brentq(gap_s, 1 / high, 1 / low, xtol=CLOSE / high, rtol=CLOSE))

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.plan.networks import scaled
-from analysis.plan.steady import latency
+from analysis.plan.networks import scaled, spread
+from analysis.plan.steady import graph_of, played, settled, simulated_s
 from simnet.lowering.evaluate import evaluate
-from simnet.lowering.lower import lower
 from simnet.lowering.price import price
 
 if TYPE_CHECKING:
     from analysis.plan.setting import Setting
     from simnet.lowering.graph import Graph
+    from simnet.network.topology import Topology
     from simnet.schedules.base import TeamSchedule
 
 Array = NDArray[np.float64]
@@ -57,32 +57,54 @@ class Curve:
     schedule: TeamSchedule  # as it was named
     simulated: dict[float, float] = field(default_factory=dict)  # by factor
     swept: dict[Grid, Array] = field(default_factory=dict)
-    steps: int = 0  # that it took to settle last
+    refusing: bool = False  # that the graph tells nothing at any rate of a grid
+    steps: int = 0  # that it took to settle last: it may settle as soon again
+
+    def total_s(self, factor: float) -> float:
+        """By the graph of the operations, or where that refuses by the simulator."""
+        if not self.refusing and not np.isnan(quick := self.quickly_s([factor])[0]):
+            return float(quick)
+        return self.exactly_s(factor)
 
     def exactly_s(self, factor: float) -> float:
         """By the discrete-event simulator."""
         if factor not in self.simulated:
             there = self.setting.on(scaled(self.setting.network, factor))
-            found = latency(there, self._chosen, there.job_of(self.schedule), self.steps)
-            self.steps = min(found.steps, self.setting.steps - 1)  # it may settle as soon again
-            self.simulated[factor] = found.total_s
+            job = there.job_of(self.schedule)
+            found = settled(there, self._chosen, job, self.steps)
+            self.steps = self.setting.steps if found is None else found.steps
+            if found is not None:
+                self.simulated[factor] = found.total_s
+            elif self._graph is not None:
+                self.simulated[factor] = simulated_s(there, self._graph)
+            else:
+                self.simulated[factor] = played(there, self._chosen, job).total_s
         return self.simulated[factor]
 
     def quickly_s(self, factors: Sequence[float] | Array) -> Array:
         """By the graph of the operations, which is as exact; NaN where it refuses."""
         setting = self.setting
+        if self._graph is None:
+            return np.full(len(factors), np.nan)
         return evaluate(
             self._graph,
             price(self._graph, setting.cost),
-            [scaled(setting.network, float(factor)) for factor in factors],
+            spread(setting.network, [float(factor) for factor in factors]),
             transfer_share=setting.cost.transfer_share,
             outside_s=setting.outside_s,
         ).total_s
+
+    def on(self, network: Topology) -> Curve:
+        """The same plan on another network."""
+        there = Curve(self.setting.on(network), self.text, self.schedule, refusing=self.refusing)
+        there.__dict__["_graph"] = self._graph
+        return there
 
     def over_s(self, grid: Grid) -> Array:
         """At all of a grid's factors, or at the coarse ones and NaN elsewhere; asked for once."""
         if grid not in self.swept:
             totals = self.quickly_s(grid.factors)
+            self.refusing = bool(np.isnan(totals).all())
             if np.isnan(totals).any():
                 for place in grid.coarse:
                     if np.isnan(totals[place]):
@@ -95,5 +117,5 @@ class Curve:
         return self.setting.as_run(self.schedule)
 
     @cached_property
-    def _graph(self) -> Graph:
-        return lower(self._chosen, self.setting.job_of(self.schedule))
+    def _graph(self) -> Graph | None:
+        return graph_of(self._chosen, self.setting.job_of(self.schedule))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+
+from simnet.lowering.batch import Batch, dedicated
 from simnet.network.graph import Graph
 from simnet.network.topology import Islands, Links, Medium, Topology
 from traces.units import format_rate
@@ -38,6 +42,23 @@ def scaled(network: Topology, rate: float = 1.0, latency: float = 1.0) -> Topolo
         replace(switch, rate_bps=switch.rate_bps * rate) for switch in network.switches
     )
     return replace(network, links=links, switches=switches)
+
+
+def spread(network: Topology, factors: Sequence[float]) -> Batch | list[Topology]:
+    """It at all of these factors of its rates, for `simnet.lowering.evaluate`.
+
+    Plain links as one batch, for which a graph is made ready once.
+    """
+    if not isinstance(network, Links) or network.acks + network.burst_bytes + network.queue_bytes:
+        return [scaled(network, factor) for factor in factors]
+    return dedicated(
+        network.rate_bps * np.asarray(factors),
+        network.latency_s,
+        message_s=network.message_s,
+        ready_s=network.ready_s,
+        cap_bps=network.cap_bps,
+        collectives=network.collectives,
+    )
 
 
 def rate_bps(network: Topology) -> float:

@@ -96,7 +96,10 @@ class Setting:
 
     def on(self, network: Topology, ranks: int | None = None) -> Setting:
         """The same on another network, or on another number of ranks."""
-        return replace(self, network=network, ranks=self.ranks if ranks is None else ranks)
+        there = replace(self, network=network, ranks=self.ranks if ranks is None else ranks)
+        if there.ranks == self.ranks:  # what does not depend on the network is worked out once
+            there.__dict__["job"] = self.job
+        return there
 
 
 def makes(schedule: TeamSchedule, ranks: int) -> int:

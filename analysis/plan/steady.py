@@ -2,7 +2,8 @@
 
 Exact, not fitted. A schedule's program for S steps is its program for fewer with steady steps
 left out, and the simulator knows no time of day. So once three periods in a row are the same
-operations at the same times, but for when they begin, the next one is too.
+operations at the same times, but for when they begin, the next one is too. Where that does not
+come soon, the whole run is evaluated as a graph of operations, or simulated.
 """
 
 from __future__ import annotations
@@ -18,13 +19,20 @@ from numpy.typing import NDArray
 from simnet.drivers.engine import collector_paused, play
 from simnet.drivers.observer import Observer
 from simnet.drivers.simulated import MetaMachine
+from simnet.lowering.evaluate import evaluate
+from simnet.lowering.lower import lower
+from simnet.lowering.price import price
+from simnet.lowering.simulate import simulate_graph
 from simnet.schedules.expert.base import ExpertSchedule
 from simnet.schedules.expert.routing import Zipf
 from simnet.schedules.named import INNER, innermost
+from traces.errors import ScheduleError
+from traces.summary import summarize
 
 if TYPE_CHECKING:
     from analysis.plan.setting import Setting
     from simnet.job import Job
+    from simnet.lowering.graph import Graph
     from simnet.schedules.base import TeamSchedule
     from traces.operation import Operation
 
@@ -47,7 +55,7 @@ class Latency(NamedTuple):
 
     total_s: float
     computing_s: float  # of the rank that computes most, were nothing in its way
-    steps: int  # that were simulated to find out
+    steps: int  # that were looked at to find out
 
 
 def rhythm(schedule: TeamSchedule) -> Rhythm | None:
@@ -66,19 +74,44 @@ def rhythm(schedule: TeamSchedule) -> Rhythm | None:
     return Rhythm(head + 2, 2 * inner.period, 2 + getattr(inner, "cooldown_steps", 0))
 
 
-def latency(setting: Setting, schedule: TeamSchedule, job: Job, begin: int = 0) -> Latency:
+def latency(setting: Setting, schedule: TeamSchedule, job: Job) -> Latency:
     """Of this schedule on this job, as `simnet.drivers.simulated.simulate` has it.
 
-    `begin` is how many steps to begin with at least. Raises what `simulate` raises.
+    Raises what `simulate` raises.
     """
     schedule.check(job)
+    found = settled(setting, schedule, job)
+    if found is not None:
+        return found
+    graph = graph_of(schedule, job)
+    return played(setting, schedule, job) if graph is None else whole(setting, graph)
+
+
+def graph_of(schedule: TeamSchedule, job: Job) -> Graph | None:
+    """Its operations; None where no order of them is found beforehand: then only playing tells."""
+    try:
+        return lower(schedule, job)
+    except ScheduleError:
+        return None
+
+
+def played(setting: Setting, schedule: TeamSchedule, job: Job) -> Latency:
+    """By all steps of the schedule itself, in the discrete-event simulator."""
+    machine = MetaMachine(setting.cost, job.dtype)
+    operations, cost_s = _played(setting, schedule, job, machine)
+    computing_s = float(_computing(operations, cost_s, job.ranks).sum(axis=1).max())
+    outside_s = setting.outside_s
+    return Latency(outside_s + end_s(operations), outside_s + computing_s, job.steps)
+
+
+def settled(setting: Setting, schedule: TeamSchedule, job: Job, begin: int = 0) -> Latency | None:
+    """By a few steps, `begin` of them at least; None where they do not repeat soon."""
     beat = rhythm(schedule)
+    if beat is None:
+        return None
+    outside_s, machine = setting.outside_s, MetaMachine(setting.cost, job.dtype)
     for steps in _tries(beat, job.steps, begin):
-        operations, cost_s = _played(setting, schedule, job.variant(steps=steps))
-        outside_s = setting.outside_s
-        if steps == job.steps or beat is None:
-            computing_s = _computing(operations, cost_s, job.ranks).sum(axis=1).max()
-            return Latency(outside_s + end_s(operations), outside_s + computing_s, steps)
+        operations, cost_s = _played(setting, schedule, job.variant(steps=steps), machine)
         end, times = steps - beat.tail, (job.steps - steps) // beat.period
         every_s = _period_s(operations, end, beat.period)
         if every_s is not None:
@@ -87,27 +120,50 @@ def latency(setting: Setting, schedule: TeamSchedule, job: Job, begin: int = 0) 
             computing_s = float(each_s.sum(axis=1).max())
             total_s = end_s(operations) + times * every_s
             return Latency(outside_s + total_s, outside_s + computing_s, steps)
-    raise AssertionError("the last try is the whole run")
+    return None
 
 
-def _tries(beat: Rhythm | None, steps: int, begin: int) -> Iterator[int]:
-    """So few steps that they may tell, then more, then all; as many as leave whole periods out."""
-    if beat is not None:
-        tried = max(begin, beat.head + 3 * beat.period + beat.tail)
-        while tried < steps:
-            tried += (steps - tried) % beat.period
-            if tried < steps:
-                yield tried
-            tried *= 2
-    yield steps
+def whole(setting: Setting, graph: Graph) -> Latency:
+    """By all operations: evaluated where that is exact, simulated where the evaluator refuses."""
+    cost_s = price(graph, setting.cost)
+    share, outside_s = setting.cost.transfer_share, setting.outside_s
+    found = evaluate(graph, cost_s, [setting.network], transfer_share=share, outside_s=outside_s)
+    total_s = float(found.total_s[0])
+    if found.refused[0]:
+        total_s = simulated_s(setting, graph)
+    computing_s = outside_s + float((graph.computes @ cost_s).max())
+    return Latency(total_s, computing_s, graph.origin.steps)
+
+
+def simulated_s(setting: Setting, graph: Graph) -> float:
+    """How long a whole run takes, by the discrete-event simulator."""
+    trace = simulate_graph(
+        graph,
+        price(graph, setting.cost).tolist(),
+        setting.network,
+        transfer_share=setting.cost.transfer_share,
+        outside_s=setting.outside_s,
+    )
+    return summarize(trace).total_s
+
+
+def _tries(beat: Rhythm, steps: int, begin: int) -> Iterator[int]:
+    """So few steps that they may tell, then twice as many; as many as leave whole periods out.
+
+    Up to half of them: beyond, to take all costs less than to fail.
+    """
+    tried = max(begin, beat.head + 3 * beat.period + beat.tail)
+    while 2 * tried <= steps:
+        tried += (steps - tried) % beat.period
+        yield tried
+        tried *= 2
 
 
 def _played(
-    setting: Setting, schedule: TeamSchedule, job: Job
+    setting: Setting, schedule: TeamSchedule, job: Job, machine: MetaMachine
 ) -> tuple[list[Operation], dict[tuple[str, str], float]]:
     """The operations; and what each compute costs by itself, by its name and shape."""
     programs = [schedule(job, rank) for rank in range(job.ranks)]
-    machine = MetaMachine(setting.cost, job.dtype)  # a new one, as every simulation has
     with collector_paused():
         operations, _ = play(programs, job.steps, machine, setting.network, Observer())
     cost_s: dict[tuple[str, str], float] = {}
@@ -162,16 +218,14 @@ def _of_steps(operations: Sequence[Operation], first: int, end: int) -> tuple[Ti
 
 @dataclass
 class Clock:
-    """Latencies of schedules in a setting; counts what it simulated."""
+    """Latencies of schedules in a setting; counts the steps that it looked at."""
 
     setting: Setting
-    runs: int = 0
     steps: int = 0
 
     def latency(self, schedule: TeamSchedule) -> Latency:
         """Of a schedule as it was named, run as the setting's device does."""
         job = self.setting.job_of(schedule)
         found = latency(self.setting, self.setting.as_run(schedule), job)
-        self.runs += 1
         self.steps += found.steps
         return found

@@ -97,6 +97,19 @@ def test_upgrades_and_break_even_are_in_the_json(capsys: pytest.CaptureFixture[s
         assert 9e6 < crossing["rate_bps"] < 1e11
 
 
+def test_more_gpus_are_not_sold_where_they_make_nothing_faster(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Two GPUs of an image each cannot share two images out over four."""
+    lone = _plan(ranks="2", batch="2", schedules="data:images=2+single,tensor", codecs="none")
+    found = _json(lone, capsys)
+    assert found["front"][0]["plan"] == "data:images=2+single"
+    assert [upgrade["what"] for upgrade in found["upgrades"]] == [
+        "links twice as fast (1.88 Gbit/s)",
+        "half the latency",
+    ]
+
+
 def test_a_single_gpu_runs_alone(capsys: pytest.CaptureFixture[str]) -> None:
     """There is nothing to share, and no link to make faster."""
     found = _json(_plan(ranks="1", schedules=None, codecs=None), capsys)
@@ -128,6 +141,8 @@ def test_experts_are_planned_for(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ({"max_memory": "1kB"}, "do not fit in memory (least is"),
         ({"min_quality": "90", "schedules": "distrifusion"}, "below the quality asked for"),
+        ({"min_quality": "nan"}, "--min-quality is nan"),
+        ({"quality": "nowhere.csv"}, "nowhere.csv: does not exist"),
         ({"max_memory": "20"}, "has no unit"),
         ({"gpu": "l21"}, "unknown device 'l21'"),
         ({"model": "flux.1-def"}, "unknown model 'flux.1-def'"),

@@ -65,6 +65,20 @@ def test_break_even_agrees_with_a_bisection_of_the_simulator(
     assert ends[0] == pytest.approx(ends[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["ethernet-1g", "wifi-6", "hosts-of-4-ethernet-10g"])
+def test_a_plan_on_other_networks_is_what_the_simulator_says(name: str) -> None:
+    """Faster and slower links, and half the latency: links of their own, a medium, islands."""
+    setting = Setting("dit-tiny", 8, 4, 1, "float32", device("cpu-core"), find(name))
+    curve = Curve(setting, "ring/int8", schedule("ring/int8"))
+    for rate, latency in ((0.1, 1.0), (2.0, 1.0), (1.0, 0.5)):
+        network = scaled(setting.network, rate, latency)
+        there = curve.on(network).total_s(1.0)
+        expected = _simulated_s(setting.on(network), "ring/int8", 1.0)
+        assert there == pytest.approx(expected, rel=1e-9)
+        if latency == 1.0:
+            assert curve.total_s(rate) == pytest.approx(expected, rel=1e-9)
+
+
 def test_a_plan_does_not_cross_itself() -> None:
     """Nor one that is slower throughout."""
     setting = Setting("dit-tiny", 4, 5, 1, "float32", device("cpu-core"), find("ethernet-10g"))

@@ -78,6 +78,18 @@ def test_steady_steps_are_not_simulated() -> None:
     assert found.steps == 5
 
 
+@pytest.mark.parametrize(
+    "text", ["distrifusion/residual-1bit", "pipefusion", "cfg+pipefusion", "interweaved"]
+)
+def test_runs_too_short_to_repeat_are_worked_out_whole(text: str) -> None:
+    """Also where the evaluator refuses the graph, as that of PipeFusion on a GPU."""
+    model = "dit-moe-nano" if text == "interweaved" else "crossdit-tiny"
+    setting = _setting(model, "ethernet-1g", steps=6)
+    found = latency(setting, setting.as_run(schedule(text)), setting.job_of(schedule(text)))
+    assert found.steps == 6
+    assert found.total_s == pytest.approx(_whole_s(setting, text), rel=1e-9)
+
+
 def test_images_must_split_over_teams() -> None:
     """One image cannot be two teams' work, and the message says what could."""
     setting = Setting("dit-nano", 4, 4, 1, "bfloat16", device("l20"), find("pcie-4"))
