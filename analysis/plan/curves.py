@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.plan.networks import scaled, spread
-from analysis.plan.steady import graph_of, played, settled, simulated_s
+from analysis.plan.steady import settled, simulated_s
 from simnet.lowering.evaluate import evaluate
+from simnet.lowering.lower import lower
 from simnet.lowering.price import price
 
 if TYPE_CHECKING:
@@ -73,19 +74,13 @@ class Curve:
             job = there.job_of(self.schedule)
             found = settled(there, self._chosen, job, self.steps)
             self.steps = self.setting.steps if found is None else found.steps
-            if found is not None:
-                self.simulated[factor] = found.total_s
-            elif self._graph is not None:
-                self.simulated[factor] = simulated_s(there, self._graph)
-            else:
-                self.simulated[factor] = played(there, self._chosen, job).total_s
+            total_s = simulated_s(there, self._graph) if found is None else found.total_s
+            self.simulated[factor] = total_s
         return self.simulated[factor]
 
     def quickly_s(self, factors: Sequence[float] | Array) -> Array:
         """By the graph of the operations, which is as exact; NaN where it refuses."""
         setting = self.setting
-        if self._graph is None:
-            return np.full(len(factors), np.nan)
         return evaluate(
             self._graph,
             price(self._graph, setting.cost),
@@ -117,5 +112,5 @@ class Curve:
         return self.setting.as_run(self.schedule)
 
     @cached_property
-    def _graph(self) -> Graph | None:
-        return graph_of(self._chosen, self.setting.job_of(self.schedule))
+    def _graph(self) -> Graph:
+        return lower(self._chosen, self.setting.job_of(self.schedule))

@@ -26,7 +26,6 @@ from simnet.lowering.simulate import simulate_graph
 from simnet.schedules.expert.base import ExpertSchedule
 from simnet.schedules.expert.routing import Zipf
 from simnet.schedules.named import INNER, innermost
-from traces.errors import ScheduleError
 from traces.summary import summarize
 
 if TYPE_CHECKING:
@@ -83,25 +82,7 @@ def latency(setting: Setting, schedule: TeamSchedule, job: Job) -> Latency:
     found = settled(setting, schedule, job)
     if found is not None:
         return found
-    graph = graph_of(schedule, job)
-    return played(setting, schedule, job) if graph is None else whole(setting, graph)
-
-
-def graph_of(schedule: TeamSchedule, job: Job) -> Graph | None:
-    """Its operations; None where no order of them is found beforehand: then only playing tells."""
-    try:
-        return lower(schedule, job)
-    except ScheduleError:
-        return None
-
-
-def played(setting: Setting, schedule: TeamSchedule, job: Job) -> Latency:
-    """By all steps of the schedule itself, in the discrete-event simulator."""
-    machine = MetaMachine(setting.cost, job.dtype)
-    operations, cost_s = _played(setting, schedule, job, machine)
-    computing_s = float(_computing(operations, cost_s, job.ranks).sum(axis=1).max())
-    outside_s = setting.outside_s
-    return Latency(outside_s + end_s(operations), outside_s + computing_s, job.steps)
+    return whole(setting, lower(schedule, job))
 
 
 def settled(setting: Setting, schedule: TeamSchedule, job: Job, begin: int = 0) -> Latency | None:

@@ -63,6 +63,7 @@ class _Work:
         self.asked = [0] * graph.ranks  # parts of exchanges that are not carried yet
         self.computed: list[int] = [-1] * graph.ranks  # the latest compute's row
         self.ready = deque(range(graph.ranks))
+        self.running = -1  # the rank that goes on by itself
         self.kinds: list[int] = graph.kind.tolist()
         self.whats: list[int] = graph.what.tolist()
 
@@ -88,14 +89,16 @@ class _Work:
         return row < end and self.kinds[row] == COMPUTE
 
     def _run(self, rank: int, ends: list[int]) -> None:
+        self.running = rank
         while self.next[rank] < ends[rank]:
             row = self.next[rank]
             kind = self.kinds[row]
             if kind == COMPUTE and self.slowed and self.asked[rank]:
-                return
+                break
             if kind == WAIT and self.pending.get(self._awaited(rank, row)):
-                return
+                break
             self._step(rank)
+        self.running = -1
 
     def _awaited(self, rank: int, row: int) -> int:
         return int(self.graph.first[rank]) + self.whats[row]
@@ -133,7 +136,7 @@ class _Work:
             self.asked[rank] -= 1
             if self.slowed and self.computed[rank] > row:
                 self.order.behind.setdefault(number, []).append(rank)
-            if self.next[rank] != row + 1 or not self.asked[rank]:
+            if rank != self.running:
                 self.ready.append(rank)
 
     def _deadlock(self, stuck: list[int]) -> str:

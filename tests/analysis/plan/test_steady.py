@@ -79,7 +79,8 @@ def test_steady_steps_are_not_simulated() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["distrifusion/residual-1bit", "pipefusion", "cfg+pipefusion", "interweaved"]
+    "text",
+    ["distrifusion/residual-1bit", "pipefusion", "cfg+pipefusion:warmup_steps=2", "interweaved"],
 )
 def test_runs_too_short_to_repeat_are_worked_out_whole(text: str) -> None:
     """Also where the evaluator refuses the graph, as that of PipeFusion on a GPU."""

@@ -34,6 +34,7 @@ EVERY = [
     ("distrifusion", 4, "dit-tiny"),
     ("pipefusion", 4, "skipdit-tiny"),
     ("cfg+ring", 4, "crossdit-tiny"),
+    ("cfg+pipefusion:warmup_steps=2", 8, "crossdit-tiny"),
     ("data+ring", 4, "dit-tiny"),
     ("expert", 4, "dit-moe-tiny"),
     ("interweaved", 2, "dit-moe-tiny"),
