@@ -58,3 +58,9 @@ def writing(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
     except OSError as error:
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+    except Exception as error:
+        from safetensors import SafetensorError
+
+        if isinstance(error, SafetensorError):  # its own, for whatever the system says
+            raise RunError(f"{path}: cannot be written: {error}") from error
+        raise

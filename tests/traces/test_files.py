@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from traces.errors import InputError, RunError
-from traces.files import replacing
+from traces.files import replacing, writing
 
 
 def write(path: Path, text: str) -> None:
@@ -76,3 +78,13 @@ def test_a_path_without_a_name_is_refused(path: str) -> None:
     """A folder is no place for a file."""
     with pytest.raises(InputError, match="is there and no ordinary file"):
         write(Path(path), "new")
+
+
+def test_a_disk_that_refuses_tensors_is_told_like_any_other(tmp_path: Path) -> None:
+    """Their library has an error of its own for what the system says."""
+    path = tmp_path / "gone" / "tensors.safetensors"
+    with (
+        pytest.raises(RunError, match=r"tensors: cannot be written: .*No such file"),
+        writing(tmp_path / "tensors"),
+    ):
+        save_file({"x": torch.zeros(1)}, path)
