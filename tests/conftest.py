@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,9 @@ from hypothesis import settings
 # How long an example takes says how busy the machine is.
 settings.register_profile("thinwire", deadline=None)
 settings.load_profile("thinwire")
+
+# pytest-xdist's workers have one, and output that nobody sees would be cut to that width.
+os.environ.pop("COLUMNS", None)
 
 
 @pytest.fixture(scope="module")
